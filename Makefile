@@ -1,0 +1,38 @@
+# `make demo` and `make test` set everything up themselves: a virtual environment in .venv, pinned by constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test check app bench report clean
+
+setup: $(VENV)/.ready
+
+# torch first and alone: its build is chosen by the pin, and what comes later finds it installed.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/privsynth demo; code=$$?; [ $$code -eq 3 ] || exit $$code
+
+test: setup
+	$(BIN)/pytest -m 'not network and not gpu and not browser'
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q
+
+bench: setup
+	$(BIN)/python benchmarks/main_job.py
+
+report: setup
+	$(BIN)/privsynth demo --folder reports/.draft
+	$(BIN)/python reports/collect.py reports/.draft
+
+clean:
+	rm -rf $(VENV) reports/demo reports/.draft
