@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from privsynth.errors import BudgetExceededError, UnsupportedEventError
+from privsynth.privacy import (
+    Budget,
+    DiscreteGaussian,
+    ExponentialMechanism,
+    Internal,
+    Laplace,
+    NonPrivate,
+    PartitionSelection,
+    Touch,
+    ZeroConcentrated,
+    calibrate,
+    total,
+)
+from privsynth.privacy.accounting import delta_limit
+
+
+def touches(*events):
+    return [Touch("stage", f"label {i}", event) for i, event in enumerate(events)]
+
+
+def epsilon(*events, delta=1e-6):
+    return total(touches(*events), delta).epsilon
+
+
+def zcdp_epsilon(rho, delta):
+    """Oracle: the best Renyi order by brute force, Canonne, Kamath & Steinke (2020), Proposition 12."""
+    orders = 1 + np.exp(np.linspace(np.log(1e-3), np.log(1e6), 200_000))
+    values = rho * orders + np.log1p(-1 / orders) - (math.log(delta) + np.log(orders)) / (orders - 1)
+    return float(np.min(values))
+
+
+@pytest.mark.parametrize("rho", [1e-5, 1e-3, 0.02, 0.5, 5.0])
+def test_zcdp_agrees_with_the_best_renyi_order(rho):
+    assert epsilon(ZeroConcentrated(rho=rho)) == pytest.approx(zcdp_epsilon(rho, 1e-6), rel=5e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.8, 2.0, 10.0])
+def test_gaussian_is_an_upper_bound_on_the_exact_curve(sigma):
+    found = epsilon(DiscreteGaussian(noise_multiplier=sigma))
+    exact_delta = norm.cdf(0.5 / sigma - found * sigma) - math.exp(found) * norm.cdf(-0.5 / sigma - found * sigma)
+    assert exact_delta <= 1e-6
+
+
+def test_a_single_laplace_costs_at_most_its_pure_epsilon():
+    assert 0 < epsilon(Laplace(noise_multiplier=2.0)) <= 0.5 + 1e-9
+
+
+def test_a_selection_costs_an_eighth_of_its_square():
+    assert epsilon(ExponentialMechanism(epsilon=0.2)) == epsilon(ZeroConcentrated(rho=0.2**2 / 8))
+
+
+def test_partition_selection_spends_its_delta_first():
+    selection = PartitionSelection(epsilon=0.1, delta=4e-7)
+    assert epsilon(selection, DiscreteGaussian(noise_multiplier=10)) == pytest.approx(
+        epsilon(ZeroConcentrated(rho=0.005), DiscreteGaussian(noise_multiplier=10), delta=6e-7)
+    )
+
+
+def test_partition_selection_beyond_delta_has_no_finite_epsilon():
+    assert epsilon(PartitionSelection(epsilon=0.1, delta=2e-6)) == math.inf
+
+
+def test_one_touch_without_proof_makes_the_total_infinite():
+    assert epsilon(DiscreteGaussian(noise_multiplier=10), NonPrivate()) == math.inf
+
+
+def test_internal_touches_cost_nothing():
+    assert epsilon(Internal(), Internal()) == 0.0
+
+
+def test_replacing_a_person_costs_as_much_as_twice_the_sensitivity():
+    cost = total(touches(DiscreteGaussian(noise_multiplier=10)), 1e-6)
+    assert cost.replace_one_epsilon == pytest.approx(epsilon(DiscreteGaussian(noise_multiplier=5)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(1.0, 50.0), min_size=1, max_size=6), st.randoms())
+def test_order_does_not_matter_and_spending_never_lowers_epsilon(sigmas, random):
+    events = [DiscreteGaussian(noise_multiplier=sigma) for sigma in sigmas]
+    shuffled = random.sample(events, len(events))
+    assert epsilon(*events) == pytest.approx(epsilon(*shuffled))
+    assert epsilon(*events, ExponentialMechanism(epsilon=0.1)) >= epsilon(*events)
+
+
+@pytest.mark.parametrize("target", [0.05, 1.0, 8.0])
+def test_calibrated_noise_uses_the_budget_and_no_more(target):
+    def plan(scale):
+        return touches(
+            *[DiscreteGaussian(noise_multiplier=scale)] * 20,
+            ExponentialMechanism(epsilon=1 / scale),
+            PartitionSelection(epsilon=1 / scale, delta=1e-7),
+        )
+
+    scale = calibrate(plan, Budget(epsilon=target, delta=1e-6))
+    assert target * (1 - 1e-4) <= total(plan(scale), 1e-6).epsilon <= target
+
+
+def test_a_plan_whose_delta_is_used_up_is_refused():
+    with pytest.raises(BudgetExceededError, match="any noise"):
+        calibrate(lambda scale: touches(PartitionSelection(epsilon=1 / scale, delta=1e-5)), Budget(epsilon=1, delta=1e-6))
+
+
+def test_noise_cannot_be_solved_for_an_infinite_budget():
+    with pytest.raises(UnsupportedEventError, match="finite"):
+        calibrate(lambda scale: touches(DiscreteGaussian(noise_multiplier=scale)), Budget(epsilon=math.inf, delta=1e-6))
+
+
+def test_delta_limit_is_a_tenth_of_one_over_n():
+    assert delta_limit(12_000) == pytest.approx(1 / 120_000)
