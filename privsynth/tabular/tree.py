@@ -1,0 +1,275 @@
+"""The tree engine: a maximum spanning tree of two-way marginals, the default for tables.
+
+MST, McKenna, Miklau & Sheldon (2021), arXiv:2108.04978, the winner of the 2018 NIST challenge: measure every one-way marginal,
+choose the pairs that independence explains worst, one at a time and so that they form a tree, measure these, and
+sample from the one distribution on the tree that agrees with all measurements (``inference.py``: in closed form).
+
+What it can say is limited by the tree: each column depends on one other directly. Past epsilon 3 or so
+that, and no longer noise, is what keeps it from the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from privsynth.dataset import Dataset
+from privsynth.errors import PlanError, SourceError
+from privsynth.privacy import Budget, DiscreteGaussian, ExponentialMechanism, Reservation, Touch
+from privsynth.schema import Column, Table
+from privsynth.tabular.base import STAGE, ColumnReport
+from privsynth.tabular.binning import Binning
+from privsynth.tabular.encode import CategoryCells, Cells, NumericCells, determined_by, fill_determined
+from privsynth.tabular.inference import Edge, TreeDistribution, fit_tree
+from privsynth.tabular.prepare import (
+    BinLimits,
+    CodedColumn,
+    Prepared,
+    Shares,
+    count_codes,
+    measured_columns,
+    noisy_counts,
+    preparation_touches,
+    prepare,
+)
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+FORMAT = 1
+"""Of a saved model."""
+
+CHUNK_ROWS = 2**17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """Settings of the tree engine; all of them affect what is measured, none the guarantee, which the ledger solves.
+
+    Attributes:
+        shares: Parts of the budget.
+        max_bins: Most bins of a numeric column (categorical columns: twice as many).
+        cells_of_noise: Standard deviations of noise that an average pair cell should hold: higher means fewer bins.
+        max_pair_cells: Pairs with more cells than this are not considered.
+    """
+
+    shares: Shares = field(default_factory=Shares)
+    max_bins: int = 24
+    cells_of_noise: float = 2.0
+    max_pair_cells: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range."""
+        if self.max_bins < 2 or self.max_pair_cells < 4 or not self.cells_of_noise > 0:
+            raise PlanError(
+                f"max_bins={self.max_bins!r}, max_pair_cells={self.max_pair_cells!r}, cells_of_noise={self.cells_of_noise!r}; "
+                "expected at least 2, at least 4 and a number above 0"
+            )
+
+    def touches(self, table: Table, *, noise_scale: float, budget: Budget) -> tuple[Touch, ...]:
+        """Preparation, then a choice and a measurement for each of the d - 1 edges; depends on public facts only."""
+        touches = list(preparation_touches(table, self.shares, noise_scale=noise_scale, budget=budget))
+        n_edges = len(measured_columns(table)) - 1
+        if n_edges:
+            choice = ExponentialMechanism(epsilon=self.shares.selection_epsilon(n_edges, noise_scale))
+            pair = DiscreteGaussian(noise_multiplier=self.shares.multiplier("pairs", n_edges, noise_scale))
+            touches += [Touch(STAGE, _choice_label(edge), choice) for edge in range(n_edges)]
+            touches += [Touch(STAGE, _pair_label(edge), pair) for edge in range(n_edges)]
+        return tuple(touches)
+
+    def fit(self, train: Dataset, *, reservation: Reservation) -> TreeModel:
+        """Measure and model one table.
+
+        Raises:
+            PlanError: There are so few people that noise exceeds signal.
+        """
+        table = train.table
+        n_edges = len(measured_columns(table)) - 1
+        multiplier = self.shares.multiplier("pairs", max(n_edges, 1), reservation.noise_scale)
+        limits = BinLimits(pair_sigma=multiplier * table.max_rows_per_person, cells_of_noise=self.cells_of_noise, max_bins=self.max_bins)
+        prepared = prepare(train, reservation=reservation, limits=limits)
+        rows = table.max_rows_per_person
+        edges = _select_edges(prepared, self.max_pair_cells, reservation=reservation, max_rows_per_person=rows)
+        pairs = {}
+        for number, (i, j) in enumerate(edges):
+            size_i, size_j = prepared.columns[i].size, prepared.columns[j].size
+            counts = count_codes(prepared.codes[i] * size_j + prepared.codes[j], size_i * size_j)
+            noisy, sigma = noisy_counts(counts, _pair_label(number), reservation=reservation, max_rows_per_person=rows)
+            pairs[i, j] = (noisy.reshape(size_i, size_j), sigma)
+        one_ways = [(column.one_way, column.variance) for column in prepared.columns]
+        distribution = fit_tree(one_ways, pairs, noisy_total=prepared.noisy_total)
+        return TreeModel(table=table, columns=prepared.columns, distribution=distribution, column_reports=prepared.reports)
+
+
+def pair_scores(prepared: Prepared, max_pair_cells: int) -> dict[Edge, float]:
+    """L1 distance between each pair's table of counts and what independence predicts.
+
+    score(i, j) = sum over cells |count - n p_i p_j|, where n, p_i and p_j come from noisy marginals that are fixed before. One person
+    with at most m rows changes the counts by at most m in L1 and the prediction not at all; by the triangle
+    inequality no score changes by more than m, the sensitivity of the choice.
+
+    A column with a single code and a pair with more cells than ``max_pair_cells`` are left out; sizes are noisy figures.
+    """
+    predicted = [np.maximum(column.one_way, 0) / max(np.maximum(column.one_way, 0).sum(), 1e-9) for column in prepared.columns]
+    scores: dict[Edge, float] = {}
+    for j, right in enumerate(prepared.columns):
+        for i, left in enumerate(prepared.columns[:j]):
+            if min(left.size, right.size) < 2 or left.size * right.size > max_pair_cells:
+                continue
+            joint = prepared.codes[i] * right.size + prepared.codes[j]
+            counts = count_codes(joint, left.size * right.size)
+            expected = prepared.noisy_total * np.outer(predicted[i], predicted[j]).ravel()
+            scores[i, j] = float(np.abs(counts - expected).sum())
+    return scores
+
+
+def _select_edges(prepared: Prepared, max_pair_cells: int, *, reservation: Reservation, max_rows_per_person: int) -> list[Edge]:
+    """Edges of a forest, one at a time by the exponential mechanism among pairs that connect two components."""
+    scores = pair_scores(prepared, max_pair_cells)
+    component = np.arange(len(prepared.columns))
+    edges: list[Edge] = []
+    while candidates := [edge for edge in scores if component[edge[0]] != component[edge[1]]]:
+        event = reservation.spend(STAGE, _choice_label(len(edges)))
+        if not isinstance(event, ExponentialMechanism):
+            raise PlanError(f"touch {_choice_label(len(edges))!r} is reserved as {type(event).__name__}; expected ExponentialMechanism")
+        chosen = reservation.noise.noisy_max(
+            np.array([scores[edge] for edge in candidates]), epsilon=event.epsilon, sensitivity=float(max_rows_per_person)
+        )
+        i, j = candidates[chosen]
+        component[component == component[j]] = component[i]
+        edges.append((i, j))
+    return edges
+
+
+def _choice_label(edge: int) -> str:
+    return f"choice of pair {edge + 1}"
+
+
+def _pair_label(edge: int) -> str:
+    return f"two-way marginal of pair {edge + 1}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeModel:
+    """A fitted tree: outputs of reserved mechanisms and public facts, and the reports' internal counts.
+
+    Attributes:
+        table: The schema.
+        columns: The measured columns.
+        distribution: Over their codes.
+        column_reports: One per modelled column.
+    """
+
+    table: Table
+    columns: tuple[CodedColumn, ...]
+    distribution: TreeDistribution
+    column_reports: tuple[ColumnReport, ...]
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
+        """``n`` synthetic rows: the modelled columns in table order, typed as ``dataset.py`` says.
+
+        Raises:
+            PlanError: ``n`` is negative.
+        """
+        if n < 0:
+            raise PlanError(f"n={n!r}; expected a number of rows, 0 or more")
+        # Chunks bound the memory for codes and stay in the processor's cache.
+        chunks = [self._chunk(min(CHUNK_ROWS, n - done), rng) for done in range(0, max(n, 1), CHUNK_ROWS)]
+        values = {name: pd.concat([chunk[name] for chunk in chunks], ignore_index=True) for name in chunks[0]}
+        for target, source in determined_by(self.table).items():
+            values[target] = fill_determined(values[source], self.table[target], self.table[source].determines[target])
+        return pd.DataFrame({column.name: values[column.name] for column in self.table.modelled}, copy=False)
+
+    def _chunk(self, n: int, rng: np.random.Generator) -> dict[str, pd.Series[Any]]:
+        """The measured columns of ``n`` rows."""
+        codes = self.distribution.sample(n, rng=rng)
+        return {
+            column.name: column.cells.decode(column.binning.draw(of_column, rng=rng), rng=rng)
+            for column, of_column in zip(self.columns, codes, strict=True)
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.json`` and ``arrays.npz``; the reports hold internal counts, so the folder is internal."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {"parents": self.distribution.parents, "order": self.distribution.order}
+        for number, column in enumerate(self.columns):
+            arrays |= {f"{number}.{name}": value for name, value in vars(column.binning).items()}
+            arrays |= {f"{number}.one_way": column.one_way, f"{number}.variance": column.variance}
+            arrays[f"{number}.marginal"] = self.distribution.marginals[number]
+            if isinstance(column.cells, NumericCells):
+                arrays[f"{number}.edges"] = column.cells.edges
+            if number in self.distribution.conditionals:
+                arrays[f"{number}.conditional"] = self.distribution.conditionals[number]
+        np.savez_compressed(folder / "arrays.npz", **arrays)
+        plain = {
+            "format": FORMAT,
+            "engine": "tree",
+            "table": asdict(self.table),
+            "columns": [_cells_to_json(column.cells) for column in self.columns],
+            "reports": [asdict(report) for report in self.column_reports],
+        }
+        (folder / "model.json").write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TreeModel:
+        """The model that ``save`` wrote.
+
+        Raises:
+            SourceError: The folder holds no tree model of this format.
+        """
+        try:
+            plain = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+                arrays = dict(file)
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"folder={str(folder)!r} holds no readable model ({type(error).__name__}); expected model.json and arrays.npz"
+            ) from None
+        if (plain.get("engine"), plain.get("format")) != ("tree", FORMAT):
+            raise SourceError(f"engine={plain.get('engine')!r}, format={plain.get('format')!r}; expected a tree model of format {FORMAT}")
+        columns = tuple(_coded_from(number, facts, arrays) for number, facts in enumerate(plain["columns"]))
+        distribution = TreeDistribution(
+            marginals=tuple(arrays[f"{number}.marginal"] for number in range(len(columns))),
+            parents=arrays["parents"],
+            order=arrays["order"],
+            conditionals={number: arrays[f"{number}.conditional"] for number in range(len(columns)) if f"{number}.conditional" in arrays},
+        )
+        table = {**plain["table"], "columns": [_column_from(facts) for facts in plain["table"]["columns"]]}
+        return cls(
+            table=Table(**_with_tuples(table)),
+            columns=columns,
+            distribution=distribution,
+            column_reports=tuple(ColumnReport(**report) for report in plain["reports"]),
+        )
+
+
+def _cells_to_json(cells: Cells) -> dict[str, Any]:
+    return {"column": asdict(cells.column), "has_other": isinstance(cells, CategoryCells) and cells.has_other}
+
+
+def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists only; the schema's values are tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+
+
+def _column_from(facts: Mapping[str, Any]) -> Column:
+    return Column(**_with_tuples(facts))
+
+
+def _coded_from(number: int, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> CodedColumn:
+    column = _column_from(facts["column"])
+    cells: Cells = (
+        NumericCells(column=column, edges=arrays[f"{number}.edges"])
+        if column.is_numeric
+        else CategoryCells(column=column, has_other=facts["has_other"])
+    )
+    names = ("bin_of_cell", "draw_bins", "draw_cells", "draw_weights")
+    binning = Binning(**{name: arrays[f"{number}.{name}"] for name in names})
+    return CodedColumn(cells=cells, binning=binning, one_way=arrays[f"{number}.one_way"], variance=arrays[f"{number}.variance"])
