@@ -1,0 +1,419 @@
+"""The command line: each command parses, calls one public function and prints.
+
+Exit codes: 0 passed, 1 the policy failed, 2 bad input or usage, 3 inconclusive. Every error is one line; ``--debug``
+shows where it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from privsynth import __version__
+from privsynth.errors import PrivSynthError
+
+if TYPE_CHECKING:
+    from privsynth.audit.base import AuditResult
+    from privsynth.release import Release
+    from privsynth.report.policy import Judgement
+
+EXIT_OF = {"pass": 0, "fail": 1, "inconclusive": 3}
+USAGE_ERROR = 2
+
+DEMO_MARK = ".written-by-privsynth-demo"
+DEMO_NOTE = "Demo on fictional data, with a ledger that is thrown away: nothing of its budget is remembered."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Turn a confidential dataset into synthetic data plus the evidence to sign it off.",
+)
+_WIDTH = None if sys.stdout.isatty() else 140
+
+console = Console(highlight=False, width=_WIDTH)
+errors = Console(stderr=True, highlight=False)
+
+_STYLE = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
+_SIGN = {"pass": "● passed", "fail": "■ failed", "inconclusive": "▲ inconclusive"}
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected error becomes one line and exit code 2."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        sys.exit(app(arguments, standalone_mode=False) or 0)
+    except PrivSynthError as error:
+        if debug:
+            raise
+        errors.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        sys.exit(USAGE_ERROR)
+    except typer.TyperException as error:
+        errors.print(f"UsageError: {error.format_message()}", markup=False, soft_wrap=True)
+        sys.exit(USAGE_ERROR)
+    except (typer.Abort, KeyboardInterrupt):
+        errors.print("Stopped. What was reserved in the ledger stays charged if anything had been measured.")
+        sys.exit(USAGE_ERROR)
+    except Exception as error:
+        # The message of an unexpected error may quote private data: only its type is shown.
+        if debug:
+            raise
+        errors.print(
+            f"{type(error).__name__}: an unexpected error stopped the command; run it again with --debug to see where (may show data)"
+        )
+        sys.exit(USAGE_ERROR)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the release and the internal files go.")] = Path("reports/demo"),
+) -> int:
+    """Run the main job on the fictional bank in sample_data.
+
+    Example: privsynth demo
+    """
+    from privsynth.config import Plan
+    from privsynth.errors import PlanError
+    from privsynth.pipeline import run as run_plan
+    from privsynth.privacy import Ledger
+
+    plan_file = Path(__file__).resolve().parents[1] / "sample_data" / "plan.toml"
+    if not plan_file.exists():
+        raise PlanError(f"sample={str(plan_file)!r} is not there; run the demo from a clone of the repository")
+    _clear_demo(folder)
+    plan = Plan.load(plan_file)
+    plan = plan.model_copy(update={"release": plan.release.model_copy(update={"folder": str((folder / "release").resolve())})})
+    with tempfile.TemporaryDirectory() as state, _progress() as progress:
+        release = run_plan(
+            plan, ledger=Ledger.open(Path(state) / "ledger.sqlite"), internal=folder / "internal", progress=progress, notes=[DEMO_NOTE]
+        )
+    _show(release)
+    return EXIT_OF[release.verdict]
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet, Excel or JSON lines.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The plan to write.")] = Path("plan.toml"),
+) -> int:
+    """Write a commented plan for a table: proposals to confirm, blanks to fill.
+
+    Example: privsynth init clients.csv
+    """
+    from privsynth.drafting import draft_plan
+    from privsynth.errors import PlanError
+
+    if out.exists():
+        raise PlanError(f"plan={str(out)!r} is already there; choose another name with --out")
+    out.write_text(draft_plan(data, relative_to=out.resolve().parent), encoding="utf-8")
+    console.print(
+        f"Wrote {out}. Confirm each line, fill the blanks (epsilon, delta, privacy_unit, bounds), then: privsynth check {out}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+@app.command()
+def scan(
+    data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet, Excel or JSON lines.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Show a few values; on a terminal only.")] = False,
+    fail_on: Annotated[str, typer.Option(help="Exit with 1 if one of these types is found, for example PERSON,IBAN_CODE.")] = "",
+) -> int:
+    """Look for personal data, column by column.
+
+    Example: privsynth scan clients.csv
+    """
+    import numpy as np
+
+    from privsynth import pii, sources
+    from privsynth.errors import PlanError
+
+    if show_values and not sys.stdout.isatty():
+        raise PlanError("--show-values prints private data and needs a terminal; leave it out")
+    report = pii.scan(sources.read(data).frame, rng=np.random.default_rng(0), show_values=show_values)
+    if as_json:
+        console.print(report.to_json(), markup=False, soft_wrap=True)
+    else:
+        grid = Grid("Column", "Personal data", "Confidence", "Evidence")
+        for finding in report.findings:
+            evidence = finding.evidence + (f" ({', '.join(finding.examples)})" if finding.examples else "")
+            grid.add_row(finding.column, finding.pii or "–", f"{finding.confidence:.2f}" if finding.pii else "", evidence)
+        console.print(grid)
+    wanted = {name.strip() for name in fail_on.split(",") if name.strip()}
+    return 1 if wanted & {finding.pii for finding in report.findings if finding.pii} else 0
+
+
+@app.command()
+def check(plan: Annotated[Path, typer.Argument(help="The plan.")]) -> int:
+    """Say what a plan will cost and what it can deliver; reads no private data.
+
+    Example: privsynth check plan.toml
+    """
+    from privsynth.config import Plan
+    from privsynth.pipeline import check as check_plan
+
+    loaded = Plan.load(plan)
+    found = check_plan(loaded)
+    grid = Grid("Stage", "What is read", "Class", "Noise")
+    for touch in found.touches:
+        grid.add_row(touch.stage, touch.label, touch.touch_class, _noise(touch.event))
+    console.print(grid)
+    console.print(
+        f"In all: epsilon <= {found.epsilon:.4g} of {loaded.budget.epsilon:g}, delta {loaded.budget.delta:g}, "
+        "for adding or removing one person."
+    )
+    console.print(
+        f"Needs at least {found.smallest_people} people"
+        + (f"; {found.people} are declared." if found.people else "; people is not declared.")
+    )
+    for line in found.verdicts:
+        console.print(line, soft_wrap=True)
+    console.print("Outside the guarantee: " + "; ".join(found.outside), soft_wrap=True)
+    return 0
+
+
+@app.command()
+def run(
+    plan: Annotated[Path, typer.Argument(help="The plan.")],
+    internal: Annotated[Path | None, typer.Option(help="Folder for what may not be handed over; beside the ledger by default.")] = None,
+    benchmark_split: Annotated[
+        bool, typer.Option("--benchmark-split", help="Fixed 80/20 split of published figures; stamps the output insecure.")
+    ] = False,
+) -> int:
+    """Run a plan: synthetic data, audits, report, release folder.
+
+    Example: privsynth run plan.toml
+    """
+    from privsynth.config import Plan
+    from privsynth.pipeline import run as run_plan
+
+    loaded = Plan.load(plan)
+    with _progress() as progress:
+        release = run_plan(loaded, internal=internal, benchmark=benchmark_split, progress=progress)
+    _show(release)
+    return EXIT_OF[release.verdict]
+
+
+@app.command()
+def audit(
+    train: Annotated[Path, typer.Option(help="What the synthetic file was made from.")],
+    synthetic: Annotated[Path, typer.Option(help="The file under audit.")],
+    holdout: Annotated[Path | None, typer.Option(help="Other people of the same kind, never shown to the generator.")] = None,
+    unit: Annotated[str, typer.Option(help="Column that identifies a person.")] = "row",
+    out: Annotated[Path | None, typer.Option(help="Folder for the results as JSON (internal: do not hand over).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat an audit exactly.")] = None,
+) -> int:
+    """Attack anyone's synthetic file, with controls; no plan needed.
+
+    Example: privsynth audit --train train.csv --holdout holdout.csv --synthetic synthetic.csv
+    """
+    from privsynth.auditing import audit_files
+
+    with _progress() as progress:
+        outcome = audit_files(train, holdout, synthetic, unit=unit, seed=seed, progress=progress)
+    for note in outcome.notes:
+        console.print(note, soft_wrap=True)
+    _show_attacks(outcome.run.results)
+    _show_judgements(outcome.judgements)
+    _show_verdict(outcome.verdict)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (out / "audit.json").write_text(json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+        console.print(f"Results: {out / 'audit.json'} (computed from private data)")
+    return EXIT_OF[outcome.verdict]
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A release folder, or an internal folder.")],
+    edition: Annotated[str, typer.Option(help="vendor or internal.")] = "vendor",
+    out: Annotated[Path | None, typer.Option(help="File to write (.html or .json); by default the page goes to standard output.")] = None,
+) -> int:
+    """Render a report again from stored results.
+
+    Example: privsynth report out/bank-clients --edition vendor --out report.html
+    """
+    from privsynth.report.stored import rendered
+
+    text = rendered(folder, edition, "json" if out is not None and out.suffix == ".json" else "html")
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        out.write_text(text, encoding="utf-8")
+        console.print(f"Wrote {out}")
+    return 0
+
+
+@app.command()
+def ledger(
+    check: Annotated[bool, typer.Option("--check", help="Prove the chain of all entries.")] = False,
+    release: Annotated[Path | None, typer.Option(help="With --check: also that this release's ledger head is in the chain.")] = None,
+    cap: Annotated[str | None, typer.Option(help="With --epsilon: set the cap of this dataset's people.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="The new cap.")] = None,
+) -> int:
+    """Show what has been spent on which people.
+
+    Example: privsynth ledger; privsynth ledger --cap bank-clients --epsilon 6
+    """
+    from privsynth.errors import LedgerError, PlanError
+    from privsynth.privacy import Ledger
+
+    book = Ledger.open()
+    if (cap is None) != (epsilon is None):
+        raise PlanError("--cap and --epsilon belong together, for example: privsynth ledger --cap bank-clients --epsilon 6")
+    if cap is not None and epsilon is not None:
+        book.set_cap(cap, epsilon)
+    if check:
+        entries = book.entries()
+        console.print(f"{len(entries)} entries, the chain holds. Head: {book.head()}", soft_wrap=True)
+        if release is not None:
+            head = json.loads((release / "manifest.json").read_text(encoding="utf-8"))["ledger_head"]
+            if not book.contains(head):
+                raise LedgerError(
+                    f"release={str(release)!r} names a ledger head that is not here; "
+                    "this ledger was truncated or restored from an older copy"
+                )
+            console.print("The release's ledger head is in the chain.")
+    grid = Grid("People of", "epsilon spent", "delta spent", "cap", "releases", "attempts")
+    for name in book.populations():
+        balance = book.balance(name)
+        grid.add_row(
+            name, f"{balance.epsilon:.4g}", f"{balance.delta:.3g}", f"{balance.cap:g}", str(balance.releases), str(balance.attempts)
+        )
+    console.print(grid)
+    return 0
+
+
+def _clear_demo(folder: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    from privsynth.errors import ReleaseError
+
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / DEMO_MARK).exists():
+            raise ReleaseError(f"folder={str(folder)!r} holds something else than an earlier demo; choose another with --folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DEMO_MARK).touch()
+
+
+class _progress:  # a context manager reads best in lower case
+    """A progress bar with time left on a terminal; lines otherwise."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=errors, transient=True
+        )
+        self.task = self.bar.add_task("starting", total=None)
+        self.bar.start()
+        return self._tell
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.bar.update(self.task, description=stage, completed=done, total=total)
+
+
+def _noise(event: Any) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in vars(event).items())
+
+
+def _show(release: Release) -> None:
+    """The final tables of a run."""
+    _show_attacks(release.measurements.audit.results)
+    _show_quality(release)
+    _show_judgements([_as_judgement(reason) for reason in release.summary["verdict"]["reasons"]])
+    console.print(release.summary["guarantee"]["sentence"], soft_wrap=True)
+    for note in release.notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+    _show_verdict(release.verdict)
+    if release.folder is None:
+        console.print("Blocked: the synthetic data were kept internal and not exported.")
+    else:
+        fate = "insecure, for benchmarks only: not to be handed over" if release.insecure else "vendor edition: may be handed over"
+        console.print(f"Release:  {release.folder}  ({fate})", soft_wrap=True)
+    console.print(f"Internal: {release.internal}  (computed from private data: do not hand over)", soft_wrap=True)
+
+
+def _as_judgement(reason: dict[str, Any]) -> Judgement:
+    from privsynth.report.policy import Judgement
+
+    return Judgement(**reason)
+
+
+def _show_attacks(results: Sequence[AuditResult]) -> None:
+    grid = Grid("Attack", "Figure (higher is worse)", "Value", "95 % interval", "Control", "p")
+    for result in results:
+        who = "" if result.population == "everyone" else f" ({result.population})"
+        if result.status != "measured":
+            grid.add_row(result.audit + who, result.metric, result.status, "", "", "")
+            continue
+        interval = f"{result.interval[0]:.3g} to {result.interval[1]:.3g}" if result.interval else "–"
+        grid.add_row(result.audit + who, result.metric, _figure(result.value), interval, _figure(result.control), _figure(result.p_value))
+    console.print(grid)
+
+
+def _show_quality(release: Release) -> None:
+    grid = Grid("Quality", "Synthetic", "Floor", "Ceiling")
+    for order in release.measurements.fidelity.orders:
+        grid.add_row(
+            f"distance of {order.order}-way marginals (lower is better)",
+            _figure(order.synthetic),
+            _figure(order.floor),
+            _figure(order.ceiling),
+        )
+    utility = release.measurements.utility
+    if utility is not None and utility.status == "measured":
+        for score in utility.scores:
+            grid.add_row(
+                f"{utility.metric} of {score.family}, trained on synthetic",
+                _figure(score.synthetic),
+                _figure(score.floor),
+                _figure(score.ceiling),
+            )
+    console.print(grid)
+
+
+def _show_judgements(judgements: Sequence[Judgement]) -> None:
+    """What did not pass, and how many passed."""
+    grid = Grid("Light", "Subject", "Reason")
+    order = ("fail", "inconclusive", "pass")
+    for judgement in sorted(judgements, key=lambda judgement: order.index(judgement.light)):
+        if judgement.light != "pass":
+            grid.add_row(_light(judgement.light), judgement.subject, judgement.reason)
+    if grid.row_count:
+        console.print(grid)
+    console.print(f"{sum(judgement.light == 'pass' for judgement in judgements)} of {len(judgements)} judgements passed.")
+
+
+def _light(light: str) -> str:
+    return f"[{_STYLE[light]}]{_SIGN[light]}[/{_STYLE[light]}]"
+
+
+def _show_verdict(verdict: str) -> None:
+    console.print(f"Verdict: {_light(verdict)}")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""Judging a release and showing it: policy, one dict, rendered editions."""
