@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	@$(BIN)/privsynth demo; code=$$?; [ $$code -eq 3 ] || exit $$code
+	@$(BIN)/privsynth demo; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
 
 test: setup
 	$(BIN)/pytest -m 'not network and not gpu and not browser'
@@ -31,8 +31,12 @@ bench: setup
 	$(BIN)/python benchmarks/main_job.py
 
 report: setup
-	$(BIN)/privsynth demo --folder reports/.draft
-	$(BIN)/python reports/collect.py reports/.draft
+	@$(BIN)/privsynth demo --folder reports/.draft; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
+	for format in html json; do \
+	  cp reports/.draft/release/report.$$format reports/bank-vendor.$$format; \
+	  cp reports/.draft/internal/report.$$format reports/bank-internal.$$format; \
+	done
+	rm -rf reports/.draft
 
 clean:
 	rm -rf $(VENV) reports/demo reports/.draft

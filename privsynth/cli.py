@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from privsynth import __version__
 from privsynth.errors import PrivSynthError
@@ -41,8 +42,9 @@ app = typer.Typer(
 )
 _WIDTH = None if sys.stdout.isatty() else 140
 
-console = Console(highlight=False, width=_WIDTH)
-errors = Console(stderr=True, highlight=False)
+# No markup: a column named "[red]" is shown as it is.
+console = Console(highlight=False, markup=False, width=_WIDTH)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 _STYLE = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _SIGN = {"pass": "● passed", "fail": "■ failed", "inconclusive": "▲ inconclusive"}
@@ -57,10 +59,10 @@ def main() -> NoReturn:
     except PrivSynthError as error:
         if debug:
             raise
-        errors.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        errors.print(f"{type(error).__name__}: {error}", soft_wrap=True)
         sys.exit(USAGE_ERROR)
     except typer.TyperException as error:
-        errors.print(f"UsageError: {error.format_message()}", markup=False, soft_wrap=True)
+        errors.print(f"UsageError: {error.format_message()}", soft_wrap=True)
         sys.exit(USAGE_ERROR)
     except (typer.Abort, KeyboardInterrupt):
         errors.print("Stopped. What was reserved in the ledger stays charged if anything had been measured.")
@@ -70,7 +72,8 @@ def main() -> NoReturn:
         if debug:
             raise
         errors.print(
-            f"{type(error).__name__}: an unexpected error stopped the command; run it again with --debug to see where (may show data)"
+            f"{type(error).__name__}: an unexpected error stopped the command; run it again with --debug to see where (may show data)",
+            soft_wrap=True,
         )
         sys.exit(USAGE_ERROR)
 
@@ -151,7 +154,7 @@ def scan(
         raise PlanError("--show-values prints private data and needs a terminal; leave it out")
     report = pii.scan(sources.read(data).frame, rng=np.random.default_rng(0), show_values=show_values)
     if as_json:
-        console.print(report.to_json(), markup=False, soft_wrap=True)
+        console.print(report.to_json(), soft_wrap=True)
     else:
         grid = Grid("Column", "Personal data", "Confidence", "Evidence")
         for finding in report.findings:
@@ -407,12 +410,12 @@ def _show_judgements(judgements: Sequence[Judgement]) -> None:
     console.print(f"{sum(judgement.light == 'pass' for judgement in judgements)} of {len(judgements)} judgements passed.")
 
 
-def _light(light: str) -> str:
-    return f"[{_STYLE[light]}]{_SIGN[light]}[/{_STYLE[light]}]"
+def _light(light: str) -> Text:
+    return Text(_SIGN[light], style=_STYLE[light])
 
 
 def _show_verdict(verdict: str) -> None:
-    console.print(f"Verdict: {_light(verdict)}")
+    console.print("Verdict:", _light(verdict))
 
 
 def _figure(value: float | None) -> str:

@@ -36,11 +36,16 @@ class _Section(BaseModel):
 
 
 class DatasetSection(_Section):
-    """``[dataset]``: whose data it is."""
+    """``[dataset]``: whose data it is.
+
+    ``confirmed = false`` (a fresh draft of ``privsynth init``) means that nobody looked at the proposals yet:
+    every fact of the columns then has source ``data``, which no finite epsilon pays for.
+    """
 
     name: str = Field(min_length=1)
     privacy_unit: str
     people: int | None = Field(default=None, gt=0)
+    confirmed: bool = True
     distinct_from: Strings = ()
 
 
@@ -134,7 +139,7 @@ class Plan(_Section):
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(f"plan={str(path)!r} cannot be read ({type(error).__name__}); expected a TOML file in UTF-8") from None
         except tomllib.TOMLDecodeError as error:
-            raise PlanError(f"plan={str(path)!r} is not valid TOML: {error}") from None
+            raise PlanError(f"plan={str(path)!r} is not valid TOML: {error}; correct this line") from None
         return cls.from_dict(values, base=path.resolve().parent)
 
     @classmethod
@@ -222,10 +227,10 @@ class Plan(_Section):
         kind = section.kind
         if kind == "drop":
             raise PlanError(f"column {name!r} is dropped and has no facts")
-        sources: dict[str, Source] = dict.fromkeys(section.model_fields_set, "declared")
+        sources: dict[str, Source] = dict.fromkeys(section.model_fields_set, "declared" if self.dataset.confirmed else "data")
         maps = {target: self._public_map(name, target, file) for target, file in section.determines.items()}
         if maps:
-            sources |= {"determines": "public"} | ({} if section.categories else {"categories": "public"})
+            sources |= dict.fromkeys(["determines"] if section.categories else ["determines", "categories"], "public")
         return Column(
             name=name,
             kind=kind,
@@ -307,18 +312,20 @@ def _first_fault(error: ValidationError) -> str:
         return f"key {place!r} is missing from the plan; it has no default: write it"
     choices = _choices(fault["loc"])
     if choices:
-        place = ".".join(str(part) for part in fault["loc"][: fault["loc"].index(choices[0]) + 1])
-        return f"{place}={fault['input']!r} in the plan; expected {choices[1]}{hint(str(fault['input']), choices[2])}"
-    return f"{place}={fault['input']!r} in the plan: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        expected, words = choices
+        place = ".".join(str(part) for part in fault["loc"][:5])  # beyond it pydantic names the type that it tried
+        return f"{place}={fault['input']!r} in the plan; expected {expected}{hint(str(fault['input']), words)}"
+    return f"{place}={fault['input']!r} in the plan: {fault['msg'][0].lower()}{fault['msg'][1:]}; correct this key"
 
 
-def _choices(place: tuple[int | str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
-    """For a key that takes one of several types, which pydantic would name: the key, what it expects, and the words it knows."""
-    if "kind" in place:
+def _choices(place: tuple[int | str, ...]) -> tuple[str, tuple[str, ...]] | None:
+    """For a key that takes one of several types, which pydantic would name: what it expects, and the words it knows."""
+    key = place[4] if place[:1] == ("tables",) and len(place) > 4 else None
+    if key == "kind":
         words = (*get_args(Kind), "drop")
-        return "kind", f"one of {', '.join(words)}", words
-    if "step" in place:
-        return "step", f"a number, or one of {', '.join(SECONDS)}", tuple(SECONDS)
+        return f"one of {', '.join(words)}", words
+    if key == "step":
+        return f"a number, or one of {', '.join(SECONDS)}", tuple(SECONDS)
     return None
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from privsynth import pii, sources
-from privsynth.schema import Column
 
 _BLANKS = {
     "integer": "bounds = [LOW, HIGH]",
@@ -29,7 +28,8 @@ _HEAD = """\
 # Facts that stay undeclared are bought from the budget, and cost quality.
 
 [dataset]
-name = {name}                # the key of the ledger: the same people keep the same name
+name = {name}  # the key of the ledger: the same people keep the same name
+confirmed = false                 # set to true when a person has looked at every column below: until then the facts come from the data
 # privacy_unit = "client_id"      # the column that identifies a person, or "row" if one row is one person
 # people = 10000                  # how many, if that is public
 
@@ -73,23 +73,22 @@ def draft_plan(data: str | Path, *, relative_to: Path) -> str:
     """
     data = Path(data)
     frame = sources.read(data).frame
-    table = sources.infer_table(frame, data.stem)
     found = pii.scan(frame, rng=np.random.default_rng(0))
     head = _HEAD.format(
         name=json.dumps(data.stem, ensure_ascii=False),
         table=_key(data.stem),
         path=json.dumps(os.path.relpath(data.resolve(), relative_to), ensure_ascii=False),
     )
-    width = max(len(_key(column.name)) for column in table.columns)
-    lines = [_line(column, found[column.name], width) for column in table.columns]
+    width = max(len(_key(finding.column)) for finding in found.findings)
+    lines = [_line(finding, width) for finding in found.findings]
     return head + "\n".join(lines) + "\n" + _TAIL.format(folder=json.dumps(f"out/{data.stem}", ensure_ascii=False))
 
 
-def _line(column: Column, finding: pii.ColumnFinding, width: int) -> str:
+def _line(finding: pii.ColumnFinding, width: int) -> str:
     """One column: the proposal, and as a comment what to declare or why it is personal data."""
-    name = f"{_key(column.name):{width}}"
+    name = f"{_key(finding.column):{width}}"
     if finding.pii in ("FREE_TEXT", None):
-        kind = "text" if finding.pii == "FREE_TEXT" else column.kind
+        kind = "text" if finding.pii == "FREE_TEXT" else finding.kind_proposal
         blank = _BLANKS.get(kind)
         quasi = ", quasi_identifier = true" if finding.quasi_identifier else ""
         return f'{name} = {{ kind = "{kind}"{quasi} }}' + (f"   # declare: {blank}" if blank else "")

@@ -22,7 +22,7 @@ from privsynth.audit.base import AuditRun
 from privsynth.config import Plan
 from privsynth.dataset import Dataset, Split, benchmark_split, conform, split_by_unit
 from privsynth.errors import PIIError, PlanError, ReleaseError, SchemaError
-from privsynth.privacy import DiscreteGaussian, Internal, Ledger, NoiseSource, Reservation, SystemNoise, Touch, calibrate
+from privsynth.privacy import DiscreteGaussian, Internal, Ledger, NoiseSource, NonPrivate, Reservation, SystemNoise, Touch, calibrate
 from privsynth.privacy.accounting import delta_limit, total
 from privsynth.privacy.events import to_json
 from privsynth.privacy.ledger import Population
@@ -162,6 +162,16 @@ def plan_touches(plan: Plan, schema: Schema, engine: Synthesizer) -> tuple[tuple
     """
     table = schema.tables[0]
     noise_scale = calibrate(lambda scale: engine.touches(table, noise_scale=scale, budget=plan.budget), plan.budget)
+    unproven = [
+        Touch("facts", f"{' and '.join(facts)} of {column.name}, read off the data", NonPrivate())
+        for column in table.columns
+        if (facts := [fact for fact, source in column.sources.items() if source == "data"])
+    ]
+    if unproven and math.isfinite(plan.budget.epsilon):
+        raise PlanError(
+            f"facts of {len(unproven)} columns come from the data, which epsilon={plan.budget.epsilon:g} cannot pay for; "
+            "look at every column of the plan and set confirmed = true, or write epsilon = inf"
+        )
     before = [Touch("read", "the file, checked against declared facts", Internal()), Touch("pii", "scan of every column", Internal())]
     after = [
         Touch("audit", "attacks and controls", Internal()),
@@ -170,7 +180,7 @@ def plan_touches(plan: Plan, schema: Schema, engine: Synthesizer) -> tuple[tuple
     ]
     if table.target:
         after.append(Touch("quality", "train on synthetic, test on real", Internal()))
-    return (*before, *engine.touches(table, noise_scale=noise_scale, budget=plan.budget), *after), noise_scale
+    return (*unproven, *before, *engine.touches(table, noise_scale=noise_scale, budget=plan.budget), *after), noise_scale
 
 
 def smallest_people(touches: Sequence[Touch], *, rows_per_person: int) -> int:
@@ -265,6 +275,9 @@ def _scan(plan: Plan, dataset: Dataset, rng: np.random.Generator) -> Any:
 
 
 def _split(plan: Plan, dataset: Dataset, reservation: Reservation, *, benchmark: bool) -> Split:
+    for touch in reservation.touches:
+        if touch.stage == "facts":
+            reservation.spend(touch.stage, touch.label)
     reservation.spend("read", "the file, checked against declared facts")
     reservation.spend("pii", "scan of every column")
     if benchmark:

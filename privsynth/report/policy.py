@@ -121,7 +121,7 @@ class Policy(_Section):
         except OSError as error:
             raise PlanError(f"policy={str(path)!r} cannot be read ({error.strerror}); expected a TOML file") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise PlanError(f"policy={str(path)!r} is not valid TOML: {error}") from None
+            raise PlanError(f"policy={str(path)!r} is not valid TOML: {error}; correct this line") from None
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             place = ".".join(map(str, fault["loc"]))

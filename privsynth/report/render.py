@@ -5,6 +5,7 @@ Templates escape every value. Nothing is loaded from anywhere; there is no scrip
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,7 +27,8 @@ def render(summary: Mapping[str, Any], format: str) -> str:
     if format == "json":
         return to_json(summary)
     if format == "html":
-        return str(_environment().get_template("report.html.j2").render(report=summary))
+        stored = json.loads(to_json(summary))  # with the keys in the order of the JSON file: rendered again, the page is the same
+        return str(_environment().get_template("report.html.j2").render(report=stored))
     raise ReleaseError(f"format={format!r} is unknown; expected one of {', '.join(FORMATS)}")
 
 

@@ -186,7 +186,8 @@ def columns(release: Release) -> list[dict[str, Any]]:
                 "model": reports.get(column.name),
             }
         )
-    listed += [{"name": name, "fate": "left out by the plan"} for name in table.dropped]
+    unread = {"kind": "not read", "pii": None, "quasi_identifier": False, "secret": False, "fate": "left out by the plan", "model": None}
+    listed += [{"name": name, **unread} for name in table.dropped]
     return listed
 
 
