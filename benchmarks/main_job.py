@@ -56,12 +56,13 @@ def main_job(adult: Path, runs: int) -> None:
                 "run", str(folder / "plan.toml"), "--benchmark-split", "--internal", str(folder / "internal"), folder=folder
             )
             report = json.loads((folder / "internal" / "report.json").read_text())
-            manifest = json.loads((folder / "out" / "manifest.json").read_text())
+            entries = json.loads((folder / "internal" / "ledger.json").read_text())
+            epsilon = next(entry["body"]["epsilon"] for entry in entries if entry["kind"] == "reserve")
             distances = [order["synthetic"] for order in report["fidelity"]["orders"]]
             auc = {score["family"]: score["synthetic"] for score in report["utility"]["scores"]}
-            rows.append((manifest["epsilon"], *distances, auc["boosting"], cpu, wall))
+            rows.append((epsilon, *distances, auc["boosting"], cpu, wall))
             print(
-                f"run {run + 1}: exit {code}, epsilon {manifest['epsilon']:.6f}, TV1/2/3 {distances}, AUC {auc}, {cpu:.0f} CPU-s, {wall:.0f} s wall",
+                f"run {run + 1}: exit {code}, epsilon {epsilon:.6f}, TV1/2/3 {distances}, AUC {auc}, {cpu:.0f} CPU-s, {wall:.0f} s wall",
                 flush=True,
             )
     median = [statistics.median(column) for column in zip(*rows, strict=True)]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import tomllib
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -19,12 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from privsynth.errors import PlanError, PrivSynthError
 from privsynth.privacy.events import Budget
 from privsynth.registry import hint
-from privsynth.schema import SECONDS, Column, Kind, Resolution, Schema, Source, Table, seconds_since_epoch
+from privsynth.schema import SECONDS, Column, Constraint, ConstraintKind, Kind, Resolution, Schema, Source, Table, seconds_since_epoch
 
 NOT_PERSONAL = "none"
 """``pii = "none"``: a person looked at the column and says it holds no personal data."""
 
 DEFAULT_DECIMAL_STEP = 0.01
+
+_LAST_OF_DAY = {"day": time.min, "hour": time(23), "minute": time(23, 59), "second": time(23, 59, 59)}
 
 
 Strings = Annotated[tuple[str, ...], Strict(False)]
@@ -56,11 +58,26 @@ class ColumnSection(_Section):
     bounds: Annotated[tuple[Any, Any], Strict(False)] | None = None
     categories: Strings | None = None
     step: float | Resolution | None = None
+    zone: str | None = None
+    point_masses: Annotated[tuple[float, ...], Strict(False)] = ()
+    prefix: Annotated[tuple[int, ...], Strict(False)] = ()
     nullable: bool = True
     pii: str | None = None
     determines: dict[str, str] = Field(default_factory=dict)
     quasi_identifier: bool = False
     secret: bool = False
+    reference: str | None = None
+
+
+class ConstraintSection(_Section):
+    """One entry of ``constraints`` of a table: a public fact about several columns of one row."""
+
+    kind: ConstraintKind
+    columns: Strings
+    combinations: Annotated[tuple[tuple[str, ...], ...], Strict(False)] | None = None
+    file: str | None = None
+    total: str | None = None
+    allow_none: bool = False
     reference: str | None = None
 
 
@@ -74,6 +91,7 @@ class TableSection(_Section):
     null_values: Strings = ()
     on_violation: Literal["stop", "clip"] = "stop"
     max_rows_per_person: int = Field(default=1, ge=1)
+    constraints: Annotated[tuple[ConstraintSection, ...], Strict(False)] = ()
     columns: dict[str, ColumnSection]
 
 
@@ -202,6 +220,7 @@ class Plan(_Section):
                     target=section.target,
                     max_rows_per_person=section.max_rows_per_person,
                     dropped=dropped,
+                    constraints=tuple(self._constraint(constraint) for constraint in section.constraints),
                 )
             )
         return Schema(tables=tuple(tables), privacy_unit=self.dataset.privacy_unit)
@@ -237,6 +256,9 @@ class Plan(_Section):
             bounds=self._bounds(name, section),
             categories=section.categories or _keys_of(maps, section.kind),
             step=_step(name, section),
+            zone=section.zone,
+            point_masses=section.point_masses,
+            prefix=section.prefix,
             nullable=section.nullable,
             pii=None if section.pii == NOT_PERSONAL else section.pii,
             determines=maps,
@@ -249,17 +271,44 @@ class Plan(_Section):
     def _bounds(self, name: str, section: ColumnSection) -> tuple[float, float] | None:
         if section.bounds is None:
             return None
-        bounds = []
-        for value in section.bounds:
+        bounds: list[float] = []
+        for position, value in enumerate(section.bounds):
             if section.kind == "datetime" and isinstance(value, date):
-                moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
-                bounds.append(seconds_since_epoch(moment))
+                # a date as upper bound means the whole day, up to its last value on the grid
+                clock = time.min if position == 0 else _LAST_OF_DAY[section.step if isinstance(section.step, str) else "day"]
+                moment = value if isinstance(value, datetime) else datetime.combine(value, clock)
+                bounds.append(seconds_since_epoch(moment, section.zone))
             elif section.kind != "datetime" and isinstance(value, int | float) and not isinstance(value, bool):
-                bounds.append(float(value))
+                # an integer stays one: beyond 2**53 a float is another number
+                bounds.append(value if section.kind == "integer" else float(value))
             else:
                 expected = "two dates such as 2001-01-31" if section.kind == "datetime" else "two numbers"
                 raise PlanError(f"bounds={list(section.bounds)!r} of column {name!r}; expected {expected}")
         return bounds[0], bounds[1]
+
+    def _constraint(self, section: ConstraintSection) -> Constraint:
+        if section.file is not None and section.combinations is not None:
+            raise PlanError(f"constraint on {', '.join(section.columns)} has combinations and a file; expected one of them")
+        combinations = section.combinations if section.file is None else self._public_combinations(section.columns, section.file)
+        return Constraint(
+            kind=section.kind,
+            columns=section.columns,
+            combinations=None if combinations is None else tuple(tuple(value or None for value in row) for row in combinations),
+            total=section.total,
+            allow_none=section.allow_none,
+        )
+
+    def _public_combinations(self, columns: Sequence[str], file: str) -> tuple[tuple[str, ...], ...]:
+        """The distinct tuples of these columns in a public CSV file."""
+        path = self.path_of(file)
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                rows = list(csv.DictReader(lines))
+        except (OSError, UnicodeDecodeError, csv.Error):
+            raise PlanError(f"file={str(path)!r} of a constraint cannot be read; expected a CSV file with {', '.join(columns)}") from None
+        if not rows or any(row.get(name) is None for row in rows for name in columns):
+            raise PlanError(f"file={str(path)!r} of a constraint lacks a column or cells; expected a CSV file with {', '.join(columns)}")
+        return tuple(dict.fromkeys(tuple(row[name] for name in columns) for row in rows))
 
     def _public_map(self, source: str, target: str, file: str) -> dict[str, str]:
         """The public map ``source`` -> ``target`` from a CSV file with both columns."""
@@ -333,7 +382,7 @@ def _keys_at(place: tuple[int | str, ...]) -> list[str]:
     """The known keys of the section at this place of a plan."""
     section: type[BaseModel] = Plan
     if place[:1] == ("tables",):
-        section = ColumnSection if "columns" in place[2:] else TableSection
+        section = ColumnSection if "columns" in place[2:] else ConstraintSection if "constraints" in place[2:] else TableSection
     elif place:
         annotation = Plan.model_fields[str(place[0])].annotation
         assert isinstance(annotation, type)

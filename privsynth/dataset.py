@@ -7,7 +7,7 @@ representation is fixed by kind:
 categorical    object: str, None for null
 integer        Int64, exact to 2**63
 decimal        float64, NaN for null
-datetime       datetime64[s] in UTC, NaT for null (years 1 to 9999 fit)
+datetime       datetime64[s], NaT for null (years 1 to 9999 fit); in UTC if offsets or a zone are given
 boolean        boolean
 text           object: str, None for null
 identifier     object: str, None for null
@@ -19,15 +19,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from privsynth.errors import SchemaError
+from privsynth.errors import SchemaError, records
 from privsynth.privacy.noise import NoiseSource
 from privsynth.schema import ROW, Column, Schema, Table
 
@@ -112,8 +114,12 @@ TUNING_RATE = 0.3
 """Share of the held-out people that serves utility scores; the rest serves audits, once."""
 
 
-def split_by_unit(dataset: Dataset, *, pool_rate: float, noise: NoiseSource) -> Split:
-    """Split people by independent coins.
+TRAIN, HOLDOUT, TUNING = 0, 1, 2
+"""Parts of a split, as ``draw_parts`` numbers them."""
+
+
+def draw_parts(dataset: Dataset, *, pool_rate: float, noise: NoiseSource) -> npt.NDArray[np.int8]:
+    """The part of each row, shape (n_rows,): ``TRAIN``, ``HOLDOUT`` or ``TUNING``, the same for all rows of a person.
 
     Each person enters the audit pool with probability ``pool_rate`` (a public number), and each member of the pool goes to the
     holdout with probability one half, so that holdout and train members of the pool are exchangeable.
@@ -123,16 +129,28 @@ def split_by_unit(dataset: Dataset, *, pool_rate: float, noise: NoiseSource) -> 
     n = len(units)
     held_out = noise.coins(n, pool_rate) & noise.coins(n, 0.5)
     for_tuning = held_out & noise.coins(n, TUNING_RATE)
+    return np.select([for_tuning, held_out], [TUNING, HOLDOUT], TRAIN)[person].astype(np.int8)
+
+
+def split_by_parts(dataset: Dataset, parts: npt.NDArray[np.int8], *, pool_rate: float) -> Split:
+    """The split that ``draw_parts`` drew, shape (n_rows,): a run that goes on after a crash must not draw another."""
     return Split(
-        train=dataset.select(~held_out[person], role="train"),
-        holdout=dataset.select((held_out & ~for_tuning)[person], role="holdout"),
-        tuning=dataset.select(for_tuning[person], role="holdout"),
+        train=dataset.select(parts == TRAIN, role="train"),
+        holdout=dataset.select(parts == HOLDOUT, role="holdout"),
+        tuning=dataset.select(parts == TUNING, role="holdout"),
         pool_rate=pool_rate,
     )
 
 
+def split_by_unit(dataset: Dataset, *, pool_rate: float, noise: NoiseSource) -> Split:
+    """Split people by independent coins; see ``draw_parts``."""
+    return split_by_parts(dataset, draw_parts(dataset, pool_rate=pool_rate, noise=noise), pool_rate=pool_rate)
+
+
 def benchmark_split(dataset: Dataset) -> Split:
     """The fixed 80/20 permutation that published figures use; anyone who knows it knows who was held out."""
+    if dataset.count_units() < len(dataset.frame):
+        raise SchemaError("the benchmark split divides rows, and some people have several; leave out --benchmark-split")
     order = np.random.RandomState(0).permutation(len(dataset.frame))
     keep = np.zeros(len(order), dtype=bool)
     keep[order[: int(0.8 * len(order))]] = True
@@ -168,11 +186,14 @@ def conform(
     """
     _require_same_columns(frame, table)
     _require_units(frame, schema, table)
+    _require_one_row_per_person(frame, schema, table)
     typed: dict[str, pd.Series[Any]] = {}
     clipped: dict[str, int] = {}
     for column in table.columns:
         values = _typed(frame[column.name], column)
+        rounded = _require_kept_digits(frame[column.name], column, on_violation)
         values, moved = _within_facts(values, column, on_violation)
+        moved += rounded
         if moved:
             clipped[column.name] = moved
         typed[column.name] = values
@@ -195,11 +216,29 @@ def _require_same_columns(frame: pd.DataFrame, table: Table) -> None:
 def _require_units(frame: pd.DataFrame, schema: Schema, table: Table) -> None:
     if schema.privacy_unit == ROW:
         return
-    n_null = int(_nulls(frame[schema.privacy_unit]).sum())
-    if n_null:
+    nulls = _nulls(frame[schema.privacy_unit])
+    if nulls.any():
         raise SchemaError(
-            f"privacy_unit={schema.privacy_unit!r} is null in {n_null} rows of table {table.name!r}; expected a person in every row"
+            f"privacy_unit={schema.privacy_unit!r} is null in {records(np.flatnonzero(nulls))} of table {table.name!r}; "
+            "expected a person in every record"
         )
+
+
+def _require_one_row_per_person(frame: pd.DataFrame, schema: Schema, table: Table) -> None:
+    """An identifier that repeats contradicts that one row is one person: the claim would protect rows, not people."""
+    if schema.privacy_unit != ROW:
+        return
+    for column in table.columns:
+        if column.kind != "identifier" or column.pii is not None:
+            continue
+        present = frame[column.name][~_nulls(frame[column.name])]
+        repeated = present[present.duplicated(keep=False)]
+        if len(repeated):
+            raise SchemaError(
+                f'privacy_unit="row" says that one row is one person, but identifier {column.name!r} repeats in {len(repeated)} rows '
+                f"of table {table.name!r} ({records(np.flatnonzero(frame.index.isin(repeated.index)))}); "
+                f"write privacy_unit = {column.name!r} and max_rows_per_person, or declare the column as another kind"
+            ).about(repeated)
 
 
 def _nulls(raw: pd.Series[Any]) -> npt.NDArray[np.bool_]:
@@ -213,24 +252,51 @@ def _typed(raw: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """The column in the representation of its kind."""
     nulls = _nulls(raw)
     present = raw[~nulls]
-    converted, bad = _CONVERTERS[column.kind](present)
+    converted, bad = _as_datetime(present, column.zone) if column.kind == "datetime" else _CONVERTERS[column.kind](present)
     if bad.any():
         rows = np.flatnonzero(~nulls)[bad]
         raise SchemaError(
-            f"column {column.name!r}: {len(rows)} values cannot be read as {column.kind}, first in row {rows[0] + 2}; "
-            f"correct them or declare another kind"
-        )
+            f"column {column.name!r}: {len(rows)} values cannot be read as {column.kind}, in {records(rows)}; "
+            f"{_EXPECTED.get(column.kind, 'correct them')}, or declare another kind"
+        ).about(present[bad])
     values = pd.Series([None] * len(raw), dtype=_DTYPES[column.kind])
     if len(present):
         values[~nulls] = converted
     return values
 
 
+_EXPECTED = {
+    "integer": "expected whole numbers below 2**63",
+    "decimal": "expected finite numbers with a decimal point",
+    "datetime": "expected YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS (seconds to 59)",
+    "boolean": "expected true or false",
+}
+
+
+def _require_kept_digits(raw: pd.Series[Any], column: Column, on_violation: ViolationPolicy) -> int:
+    """How many decimals a float64 cannot hold as they are written; refused unless values may be moved.
+
+    Up to 15 significant digits always survive, and what a float64 itself prints does (17 digits); 30 digits do not.
+    """
+    if column.kind != "decimal" or raw.dtype != object:
+        return 0
+    text = [str(value).strip() for value in raw.where(raw.notna(), "")]
+    long = [row for row, value in enumerate(text) if sum(map(str.isdigit, value)) > 15]
+    lost = [row for row in long if Decimal(text[row]) != Decimal(repr(float(text[row])))]
+    if len(lost) and on_violation == "stop":
+        raise SchemaError(
+            f"column {column.name!r}: {len(lost)} values have more digits than a decimal holds (15 to 17), in {records(lost)}; "
+            'round them at their source, declare kind = "identifier", or set on_violation = "clip"'
+        ).about(text[row] for row in lost)
+    return len(lost)
+
+
 def _as_text(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
     if pd.api.types.is_float_dtype(present.dtype):
-        plain = present.to_numpy(dtype=np.float64)
-        if ((plain == np.round(plain)) & (np.abs(plain) < 2**63)).all():
-            present = present.astype("int64")  # 1.0, read as a float because the column has nulls, is the category "1"
+        # 1.0, read as a float because the column has nulls, is the category "1". Each value by itself: were it
+        # decided for the whole column, one person's 1.5 would rename everybody's category.
+        text = [str(int(value)) if value.is_integer() else repr(value) for value in present.to_numpy(dtype=np.float64).tolist()]
+        return np.array(text, dtype=object), np.zeros(len(present), dtype=bool)
     return present.astype(str).to_numpy(dtype=object), np.zeros(len(present), dtype=bool)
 
 
@@ -250,10 +316,12 @@ def _as_decimal(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
     return numbers, truth | ~np.isfinite(numbers)
 
 
-def _as_datetime(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
+def _as_datetime(present: pd.Series[Any], zone: str | None) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Seconds in UTC; values without an offset are wall-clock times in ``zone``."""
     if pd.api.types.is_datetime64_any_dtype(present.dtype):
-        zoned = present.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(present.dt, "tz", None) is not None else present
-        return zoned.to_numpy().astype("datetime64[s]"), np.zeros(len(present), dtype=bool)
+        has_offset = getattr(present.dt, "tz", None) is not None
+        plain = (present.dt.tz_convert("UTC").dt.tz_localize(None) if has_offset else present).to_numpy().astype("datetime64[s]")
+        return _in_utc(plain, np.full(len(plain), not has_offset), zone)
     text = present.astype(str).str.strip()
     iso = r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?"
     bad = ~text.str.fullmatch(iso).to_numpy(dtype=bool)
@@ -267,8 +335,25 @@ def _as_datetime(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
                 )
             except ValueError:
                 bad[position] = True
-    bad |= (seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND)  # a zone can lead out of the years 1 to 9999
-    return seconds.astype("datetime64[s]"), bad
+    plain = ~text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$").to_numpy(dtype=bool) | (text.str.len() == 10).to_numpy(dtype=bool)
+    converted, outside = _in_utc(seconds.astype("datetime64[s]"), plain & ~bad, zone)
+    return converted, bad | outside
+
+
+def _in_utc(stamps: npt.NDArray[Any], plain: npt.NDArray[np.bool_], zone: str | None) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """UTC from stamps whose ``plain`` rows are wall-clock times in ``zone``, and which rows are no time there.
+
+    An hour that the clock shows twice is read as its first pass (summer time); one that it skips is no time.
+    """
+    bad = np.zeros(len(stamps), dtype=bool)
+    stamps = stamps.copy()
+    if zone is not None and plain.any():
+        local = pd.DatetimeIndex(stamps[plain]).tz_localize(zone, ambiguous=np.ones(int(plain.sum()), dtype=bool), nonexistent="NaT")
+        converted = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[s]")
+        bad[plain] = np.isnat(converted)
+        stamps[plain] = np.where(np.isnat(converted), np.datetime64(0, "s"), converted)
+    seconds = stamps.astype(np.int64)
+    return stamps, bad | (seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND)  # a zone can lead out of the years 1 to 9999
 
 
 def _as_boolean(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
@@ -283,7 +368,6 @@ _CONVERTERS = {
     "identifier": _as_text,
     "integer": _as_integer,
     "decimal": _as_decimal,
-    "datetime": _as_datetime,
     "boolean": _as_boolean,
 }
 
@@ -299,13 +383,16 @@ def numbers(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float64]:
 def _within_facts(values: pd.Series[Any], column: Column, on_violation: ViolationPolicy) -> tuple[pd.Series[Any], int]:
     nulls = values.isna().to_numpy(dtype=bool)
     if not column.nullable and nulls.any():
-        raise SchemaError(f"column {column.name!r} is declared without nulls but has {int(nulls.sum())}; correct the data or the plan")
+        raise SchemaError(
+            f"column {column.name!r} is declared without nulls but has {int(nulls.sum())}, in {records(np.flatnonzero(nulls))}; "
+            "correct the data or the plan"
+        )
     if column.bounds is not None:
         return _within_bounds(values, column, on_violation)
     if column.categories is not None:
         unknown = ~nulls & ~values.isin(column.categories).to_numpy(dtype=bool)
         if unknown.any() and (on_violation == "stop" or not column.nullable):
-            raise SchemaError(_broken(column, int(unknown.sum()), unknown, "outside the declared categories"))
+            raise _broken(column, values, unknown, "outside the declared categories" + _but_for_invisible_signs(values[unknown], column))
         return values.mask(unknown, None), int(unknown.sum())
     return values, 0
 
@@ -318,8 +405,7 @@ def _within_bounds(values: pd.Series[Any], column: Column, on_violation: Violati
     outside = (plain < low) | (plain > high)
     if not outside.any():
         return values, 0
-    if on_violation == "stop":
-        raise SchemaError(_broken(column, int(outside.sum()), outside, "outside the declared bounds"))
+    _require_some_inside(column, values, outside, np.isnan(plain), on_violation)
     clipped = np.clip(plain[outside], low, high)
     values = values.copy()
     values[outside] = clipped.astype(np.int64).astype("datetime64[s]") if column.kind == "datetime" else clipped
@@ -334,12 +420,40 @@ def _within_whole_bounds(values: pd.Series[Any], column: Column, on_violation: V
     if not outside.any():
         return values, 0
     if on_violation == "stop":
-        raise SchemaError(_broken(column, int(outside.sum()), outside, "outside the declared bounds"))
-    return values.mask(values < low, low).mask(values > high, high), int(outside.sum())
+        raise _broken(column, values, outside, "outside the declared bounds")
+    values = values.copy()
+    values[outside] = values[outside].clip(low, high)
+    return values, int(outside.sum())
 
 
-def _broken(column: Column, count: int, where: npt.NDArray[np.bool_], what: str) -> str:
-    return (
-        f"column {column.name!r}: {count} values are {what}, first in row {int(np.flatnonzero(where)[0]) + 2}; "
+def _require_some_inside(
+    column: Column,
+    values: pd.Series[Any],
+    outside: npt.NDArray[np.bool_],
+    nulls: npt.NDArray[np.bool_],
+    on_violation: ViolationPolicy,
+) -> None:
+    """Refuse values outside the bounds; clipping is refused too where it would leave a single value."""
+    if on_violation == "stop":
+        raise _broken(column, values, outside, "outside the declared bounds")
+    if (outside | nulls).all():
+        raise SchemaError(f"bounds of column {column.name!r} exclude all of its {int(outside.sum())} values; correct the bounds")
+
+
+def _broken(column: Column, values: pd.Series[Any], where: npt.NDArray[np.bool_], what: str) -> SchemaError:
+    return SchemaError(
+        f"column {column.name!r}: {int(where.sum())} values are {what}, in {records(np.flatnonzero(where))}; "
         'correct them, widen the declaration, or set on_violation = "clip"'
-    )
+    ).about(values[where])
+
+
+def _but_for_invisible_signs(unknown: pd.Series[Any], column: Column) -> str:
+    """A hint where unknown categories look like declared ones: spaces, zero-width signs, another Unicode form."""
+    known = {_visible(name) for name in column.categories or ()}
+    alike = sum(_visible(value) in known for value in unknown)
+    return f" ({alike} of them differ from a declared one only by spaces or invisible characters)" if alike else ""
+
+
+def _visible(text: str) -> str:
+    plain = unicodedata.normalize("NFC", text)
+    return "".join(sign for sign in plain if unicodedata.category(sign) not in ("Cf", "Cc", "Zs")).casefold()

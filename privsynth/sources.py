@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ import pandas as pd
 
 from privsynth.errors import SourceError
 from privsynth.registry import require
-from privsynth.schema import Column, Kind, Table
+from privsynth.schema import SECONDS, Column, Kind, Table
 
 DELIMITERS = ",;\t|"
 _MAX_BLOCK_BYTES = 2**30
+MAX_SCALE = 15
+"""Digits after the point that a float64 can show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,84 @@ def read(path: str | Path, *, encoding: str | None = None, delimiter: str | None
     return Reading(frame=frame.reset_index(drop=True), notes=reading.notes)
 
 
-def write(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a typed frame as CSV (UTF-8) or Parquet, by the file name's ending."""
+def write(frame: pd.DataFrame, path: str | Path, *, table: Table | None = None) -> None:
+    """Write a typed frame as CSV (UTF-8) or Parquet, by the file name's ending.
+
+    Args:
+        frame: Typed as ``dataset.conform`` types it.
+        path: The file.
+        table: With it, datetimes are written in their column's zone and decimals with their column's digits.
+    """
     path = Path(path)
     if path.suffix == ".parquet":
-        frame.to_parquet(path, index=False)
+        write_chunks([frame], path, table=table)
     else:
+        frame = frame if table is None else _as_declared(frame, table)
         frame.to_csv(path, index=False, date_format="%Y-%m-%d" if _only_dates(frame) else "%Y-%m-%dT%H:%M:%S", lineterminator="\n")
+
+
+def write_chunks(chunks: Iterable[pd.DataFrame], path: str | Path, *, table: Table | None = None) -> int:
+    """Write frames one after the other into one Parquet file, holding one at a time; returns the number of rows.
+
+    Raises:
+        SourceError: There is no frame.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    writer, rows = None, 0
+    try:
+        for chunk in chunks:
+            block = pa.Table.from_pandas(_in_zones(chunk, table) if table else chunk, preserve_index=False)
+            block = _with_scales(block, table) if table else block
+            # All blocks of a file have the first one's types: a chunk whose column is all null knows none.
+            writer = writer or parquet.ParquetWriter(Path(path), block.schema)
+            writer.write_table(block.cast(writer.schema))
+            rows += len(chunk)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise SourceError(f"file={str(path)!r} would hold no table; expected at least one chunk")
+    return rows
+
+
+def _in_zones(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """The frame with zoned columns in their zone, not in UTC."""
+    zones = {column.name: column.zone for column in table.columns if column.zone is not None and column.name in frame}
+    return frame.assign(**{name: frame[name].dt.tz_localize("UTC").dt.tz_convert(zone) for name, zone in zones.items()})
+
+
+def _with_scales(block: Any, table: Table) -> Any:
+    """Decimals as Arrow decimals of their column's scale; text columns as text even where a block holds only nulls."""
+    import pyarrow as pa
+
+    for column in table.columns:
+        place = block.schema.get_field_index(column.name)
+        if place < 0:
+            continue
+        if column.kind == "decimal" and column.scale <= MAX_SCALE:
+            block = block.set_column(place, column.name, block.column(place).cast(pa.decimal128(38, column.scale)))
+        elif column.kind in ("categorical", "text", "identifier"):
+            block = block.set_column(place, column.name, block.column(place).cast(pa.string()))
+    return block
+
+
+def _as_declared(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """The frame with datetimes and decimals as the text that a file should show."""
+    shown = {}
+    for column in table.columns:
+        if column.name not in frame:
+            continue
+        values = frame[column.name]
+        if column.kind == "decimal" and column.scale <= MAX_SCALE:
+            shown[column.name] = values.map(f"{{:.{column.scale}f}}".format, na_action="ignore")
+        elif column.kind == "datetime" and column.zone is not None:
+            local = values.dt.tz_localize("UTC").dt.tz_convert(column.zone)
+            shown[column.name] = local.dt.strftime("%Y-%m-%dT%H:%M:%S%z")
+        elif column.kind == "datetime":
+            shown[column.name] = values.dt.strftime("%Y-%m-%d" if column.step % SECONDS["day"] == 0 else "%Y-%m-%dT%H:%M:%S")
+    return frame.assign(**shown)
 
 
 def infer_table(frame: pd.DataFrame, name: str) -> Table:
@@ -109,7 +182,7 @@ def propose_kind(values: pd.Series[Any]) -> Kind:
 _KIND_PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("boolean", r"(?i)true|false|yes|no"),
     ("integer", r"[+-]?(0|[1-9]\d{0,17})"),  # 01234 is a code: as a number it would lose its zero
-    ("decimal", r"[+-]?((0|[1-9]\d*)\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+    ("decimal", r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?"),
     ("datetime", r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?"),
 )
 
@@ -232,10 +305,13 @@ def _read_parquet(path: Path, data: bytes, encoding: str | None, delimiter: str 
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.read_table(pa.BufferReader(data))
+        file = parquet.ParquetFile(pa.BufferReader(data))
+        _require_usable_header(path, file.schema_arrow.names)
+        table = file.read()
+    except SourceError:
+        raise
     except (pa.ArrowException, OSError, ValueError):
         raise SourceError(f"file={str(path)!r} is not a readable Parquet file; export it again") from None
-    _require_usable_header(path, table.column_names)
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if nested:
         raise SourceError(f"file={str(path)!r}: column {nested[0]!r} is nested; expected plain values: flatten it first")

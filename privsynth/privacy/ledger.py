@@ -5,7 +5,7 @@ changed or removed entry breaks the chain, and a truncated ledger lacks the head
 reveals nothing: it is a hash over nonces.
 
 The cap belongs to a *population* (these people), not to a plan. A population is known by its declared name and by a keyed
-sketch of its unit ids: the smallest few thousand HMACs under a key that never leaves this machine. The same
+sketch of its unit ids: the smallest few ten thousand HMACs under a key that never leaves this machine. The same
 people under another name share sketch entries, and the reservation is refused.
 
 Releases of one population are added up: the sum of their closed (epsilon, delta) pairs is a valid bound however
@@ -22,7 +22,7 @@ import math
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,8 +35,12 @@ from privsynth.privacy.accounting import Total, delta_limit, total
 from privsynth.privacy.events import Budget, Event, Touch, from_json, to_json
 from privsynth.privacy.noise import NoiseSource, SystemNoise
 
-SKETCH_SIZE = 2048
-"""How many of the smallest keyed hashes stand for a population: two that share 0.5 % of their people are seen."""
+SKETCH_SIZE = 65_536
+"""How many of the smallest keyed hashes stand for a population.
+
+Up to this many people every shared person is seen. Of m shared people, about m * SKETCH_SIZE / n are seen when the larger
+population has n people: 300 of a million give about 20.
+"""
 
 LOCK_SECONDS = 30.0
 
@@ -90,7 +94,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """What a population has spent: sums over its releases.
+    """What a population has spent: sums over its releases, mechanisms that a resumed run had to run twice counted twice.
 
     Attributes:
         epsilon: Sum of the releases' epsilons, inf if one had no proof.
@@ -211,6 +215,74 @@ class Ledger:
             head=head,
         )
 
+    def resume(
+        self,
+        population: Population,
+        touches: Sequence[Touch],
+        *,
+        budget: Budget,
+        noise_scale: float,
+        event_id: str,
+        finished: Collection[str] = (),
+        written: str | None = None,
+        noise: NoiseSource | None = None,
+    ) -> Reservation:
+        """Take up a reservation whose process ended before its commit, under the same event id.
+
+        Args:
+            population: Whose data is touched.
+            touches: The whole plan, in order: what was reserved.
+            budget: What this release may cost.
+            noise_scale: The scale that the touches were made with.
+            event_id: The id of the reservation.
+            finished: Stages whose output is on disk: their touches count as spent.
+            written: Name of an output that a mechanism wrote, wholly or in part, and that is thrown away: its mechanism runs a second
+                time, so the whole plan is charged once more, once for each name. None if nothing was written.
+            noise: Where noise comes from; the operating system by default.
+
+        Raises:
+            BudgetExceededError: Charging again would pass the population's cap.
+            LedgerError: This ledger holds no such reservation, or it was given back.
+        """
+        cost = total(touches, budget.delta)
+        body: dict[str, Any] = {"id": event_id}
+        with self._transaction() as connection:
+            entries = _verified(connection)
+            own = [entry for entry in entries if entry.population == population.name and entry.body.get("id") == event_id]
+            reserved = [entry for entry in own if entry.kind == "reserve"]
+            if not reserved or any(entry.kind == "void" for entry in own):
+                raise LedgerError(
+                    f"the ledger holds no reservation {event_id} of {population.name!r}; "
+                    "it was restored from an older copy, or is another ledger: use the one that the run was started with"
+                )
+            if touches_of(reserved[0]) != list(touches):
+                raise LedgerError(
+                    f"reservation {event_id} was made for other mechanisms than this version of privsynth plans; "
+                    "continue with the version that started the run, or start a new run, which is charged again"
+                )
+            if written is not None and all(entry.body.get("written") != written for entry in own):
+                body |= {"written": written, "epsilon": _json_number(cost.epsilon), "delta": cost.delta}
+                people = set(map(str, population.units))
+                _refuse_beyond_cap(balance_of(entries, population.name), population.name, cost, len(people))
+            head = _append(connection, "resume", population.name, body)
+        return Reservation(
+            ledger=self,
+            population=population.name,
+            event_id=event_id,
+            touches=tuple(touches),
+            noise_scale=noise_scale,
+            budget=budget,
+            cost=cost,
+            noise=noise or SystemNoise(),
+            head=head,
+            resumed=True,
+            _spent={position for position, touch in enumerate(touches) if touch.stage in finished},
+        )
+
+    def holds(self, event_id: str) -> bool:
+        """Whether a reservation of this id was made here."""
+        return any(entry.kind == "reserve" and entry.body["id"] == event_id for entry in self.entries())
+
     def set_cap(self, population: str, epsilon: float) -> None:
         """Change the largest epsilon that a population may spend in all; the change is an entry of its own."""
         if not epsilon > 0:
@@ -259,6 +331,11 @@ class Ledger:
         path = self.path.with_suffix(".key")
         try:
             if not path.exists():
+                if any(entry.kind == "sketch" for entry in self.entries()):
+                    raise LedgerError(
+                        f"key={str(path)!r} is missing although the ledger knows people; restore it from a backup: "
+                        "without it known people cannot be recognised"
+                    )
                 _create_key(path)
             key = path.read_bytes()
         except OSError as error:
@@ -306,7 +383,8 @@ class Reservation:
     """A plan that has been paid for: each touch may be spent once.
 
     A context manager: leaving it normally commits; leaving it by an error before anything was spent
-    gives the reservation back, and after that keeps it charged.
+    gives the reservation back, and after that keeps it charged. ``resumed``: taken up again after its first process
+    ended; it is never given back.
     """
 
     ledger: Ledger
@@ -318,7 +396,13 @@ class Reservation:
     cost: Total
     noise: NoiseSource
     head: str
+    resumed: bool = False
     _spent: set[int] = field(default_factory=set)
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether an error would leave it charged: something was spent, or an earlier attempt may have spent it."""
+        return self.resumed or bool(self._spent)
 
     def spend(self, stage: str, label: str) -> Event:
         """Take one reserved touch, before its mechanism runs.
@@ -350,7 +434,7 @@ class Reservation:
         if kind is None:
             self.commit()
         else:
-            how = "failed" if self._spent else "void"
+            how = "failed" if self.is_charged else "void"
             self.ledger.note(self.population, how, {"id": self.event_id, "error": kind.__name__})
 
 
@@ -383,10 +467,11 @@ def balance_of(entries: Sequence[Entry], population: str) -> Balance:
     void = {entry.body["id"] for entry in own if entry.kind == "void"}
     reserved = [entry for entry in own if entry.kind == "reserve"]
     charged = [entry.body for entry in reserved if entry.body["id"] not in void]
+    again = [entry.body for entry in own if entry.kind == "resume" and "epsilon" in entry.body]
     caps = [_number(entry.body["epsilon"]) for entry in own if entry.kind == "cap"]
     return Balance(
-        epsilon=math.fsum(_number(body["epsilon"]) for body in charged),
-        delta=math.fsum(body["delta"] for body in charged),
+        epsilon=math.fsum(_number(body["epsilon"]) for body in [*charged, *again]),
+        delta=math.fsum(body["delta"] for body in [*charged, *again]),
         cap=caps[-1] if caps else 0.0,
         attempts=len(reserved),
         releases=len(charged),
@@ -402,11 +487,12 @@ def _refuse_beyond_cap(balance: Balance, population: str, cost: Total, people: i
     # A relative 1e-9 absorbs the rounding of a sum of doubles; it is no budget.
     if balance.epsilon + cost.epsilon > balance.cap * (1 + 1e-9):
         left = max(0.0, balance.cap - balance.epsilon)
+        left = 0.0 if left < 1e-3 else left  # what rounding leaves over buys nothing
         raise BudgetExceededError(
             f"this release costs epsilon={cost.epsilon:.4g}, and {population!r} has {left:.4g} left of its cap {balance.cap:g} "
             f"({balance.epsilon:.4g} spent by {balance.releases} releases); "
             + (f"set epsilon to at most {left:.4g}, or " if left > 0 else "")
-            + f"raise the cap: privsynth ledger --cap {population} EPSILON"
+            + f"raise the cap: privsynth ledger --cap {population} --epsilon EPSILON"
         )
     if balance.delta + cost.delta > delta_limit(people) * (1 + 1e-9):
         raise BudgetExceededError(
@@ -457,9 +543,7 @@ def _verified(connection: sqlite3.Connection) -> list[Entry]:
     for number, kind, population, body, time, nonce, previous, digest in rows:
         intact = digest == _digest(kind, population, body, time, nonce, previous)
         if number != len(entries) + 1 or previous != expected_previous or not intact:
-            raise LedgerError(
-                f"entry {len(entries) + 1} of the ledger does not fit the chain: it was changed or removed; restore a backup"
-            )
+            raise LedgerError(f"entry {len(entries) + 1} of the ledger does not fit the chain: it was changed or removed; restore a backup")
         expected_previous = digest
         entries.append(Entry(number=number, kind=kind, population=population, body=json.loads(body), time=time, hash=digest))
     return entries

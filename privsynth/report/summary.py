@@ -70,7 +70,7 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
     """The internal edition as a plain dict."""
     measured = release.measurements
     plan = release.plan
-    return {
+    summary = {
         "schema_version": SCHEMA_VERSION,
         "edition": "internal",
         "tool": {"name": "privsynth", "version": __version__},
@@ -104,6 +104,8 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
         "attempts": release.balance.attempts,
         "seconds": round(release.seconds, 1),
     }
+    finite: dict[str, Any] = _finite(summary)
+    return finite
 
 
 def vendor(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def odds(cost: Total) -> str:
     shown = "almost 100 %" if best > 0.999 else f"{math.ceil(best * 100)} %"
     return (
         "Someone who knows everything but one person's data, and thinks it as likely as not that the person is in the dataset, "
-        f"can be at most {shown} sure after seeing the release."
+        f"can be at most {shown} sure after seeing the release (but for a chance of delta = {cost.delta:g})."
     )
 
 
@@ -228,5 +230,10 @@ def _control(control: ControlResult) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: Any) -> Any:
+    """A value in which every figure that is not finite is None: JSON has no word for it, and a report must not fail on it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -236,3 +236,37 @@ def test_two_processes_at_once_never_overspend(tmp_path):
             racer.join()
         assert sorted(results.get() for _ in racers) == ["BudgetExceededError", "reserved"]
         assert ledger.balance("bank").epsilon <= 1.2
+
+
+def test_a_lost_key_is_no_fresh_start(ledger):
+    with reserve(ledger, 1.0):
+        pass
+    ledger.path.with_suffix(".key").unlink()
+    with pytest.raises(LedgerError, match="key=.* is missing"):
+        reserve(ledger, 1.0, Population(name="renamed", units=PEOPLE.units))
+
+
+def test_a_few_people_out_of_very_many_are_noticed(ledger):
+    with reserve(ledger, 1.0, Population(name="bank", units=[f"person {i}" for i in range(90_000)])):
+        pass
+    few = [f"person {i}" for i in range(60)] + [f"other {i}" for i in range(60)]
+    with pytest.raises(LedgerError, match="shares people"):
+        reserve(ledger, 1.0, Population(name="renamed", units=few))
+
+
+def test_a_fact_read_off_the_data_has_no_finite_price(ledger):
+    from fakes import people_dataset
+    from privsynth import tabular
+    from privsynth.tabular.tree import Tree
+
+    dataset = people_dataset(1500)
+    schema = dataset.schema
+    table = schema.tables[0]
+    peeked = table.with_columns(
+        column.with_fact(source="data", bounds=(18, 90)) if column.name == "age" else column for column in table.columns
+    )
+    from dataclasses import replace
+
+    train = replace(dataset, schema=replace(schema, tables=(peeked,)), role="train")
+    with pytest.raises(BudgetExceededError, match="epsilon=inf"):
+        tabular.fit(Tree(), train, budget=Budget(epsilon=5.0, delta=DELTA), ledger=ledger, population=PEOPLE)
