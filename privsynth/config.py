@@ -114,7 +114,6 @@ class SynthesisSection(_Section):
 class AuditSection(_Section):
     """``[audit]``: what is attacked, and with which split."""
 
-    minutes: float = Field(default=5.0, gt=0)
     secrets: Strings = ()
     pool_rate: float | None = Field(default=None, gt=0, le=1)
     policy: str | None = None

@@ -280,15 +280,21 @@ def _require_kept_digits(raw: pd.Series[Any], column: Column, on_violation: Viol
     """
     if column.kind != "decimal" or raw.dtype != object:
         return 0
-    text = [str(value).strip() for value in raw.where(raw.notna(), "")]
-    long = [row for row, value in enumerate(text) if sum(map(str.isdigit, value)) > 15]
-    lost = [row for row in long if Decimal(text[row]) != Decimal(repr(float(text[row])))]
+    text = {row: str(raw.iloc[row]).strip() for row in _rows_of_many_digits(raw)}
+    lost = [row for row, written in text.items() if Decimal(written) != Decimal(repr(float(written)))]
     if len(lost) and on_violation == "stop":
         raise SchemaError(
             f"column {column.name!r}: {len(lost)} values have more digits than a decimal holds (15 to 17), in {records(lost)}; "
             'round them at their source, declare kind = "identifier", or set on_violation = "clip"'
         ).about(text[row] for row in lost)
     return len(lost)
+
+
+def _rows_of_many_digits(values: pd.Series[Any]) -> list[int]:
+    """Positions of texts (or exact decimals) with more than 15 digits, which a float64 may not keep."""
+    if values.dtype != object:
+        return []
+    return [row for row, value in enumerate(values) if len(str(value)) > 15 and sum(map(str.isdigit, str(value))) > 15]
 
 
 def _as_text(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
@@ -312,7 +318,10 @@ def _as_integer(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
 
 def _as_decimal(present: pd.Series[Any]) -> tuple[Any, npt.NDArray[np.bool_]]:
     truth = present.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(dtype=bool)  # True is not the number 1
-    numbers = pd.to_numeric(present, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = np.array(pd.to_numeric(present, errors="coerce"), dtype=np.float64)
+    for row in _rows_of_many_digits(present):
+        if np.isfinite(numbers[row]):
+            numbers[row] = float(str(present.iloc[row]))  # pandas is off by one in the last digit beyond 15
     return numbers, truth | ~np.isfinite(numbers)
 
 
@@ -419,8 +428,7 @@ def _within_whole_bounds(values: pd.Series[Any], column: Column, on_violation: V
     outside = ((values < low) | (values > high)).fillna(False).to_numpy(dtype=bool)
     if not outside.any():
         return values, 0
-    if on_violation == "stop":
-        raise _broken(column, values, outside, "outside the declared bounds")
+    _require_some_inside(column, values, outside, values.isna().to_numpy(dtype=bool), on_violation)
     values = values.copy()
     values[outside] = values[outside].clip(low, high)
     return values, int(outside.sum())

@@ -17,7 +17,13 @@ from typing import Any
 from privsynth.errors import MissingExtraError, PlanError
 
 SYNTHESIZERS: Mapping[str, str] = {
+    "aim": "privsynth.tabular.aim:Aim",
     "tree": "privsynth.tabular.tree:Tree",
+    "sdv:gaussian-copula": "privsynth.tabular.sdv:GaussianCopula",
+    "sdv:ctgan": "privsynth.tabular.sdv:CTGAN",
+    "sdv:tvae": "privsynth.tabular.sdv:TVAE",
+    "sdv:copula-gan": "privsynth.tabular.sdv:CopulaGAN",
+    "sdv:gaussian-copula-dp": "privsynth.tabular.copula:GaussianCopulaDP",
 }
 
 ENTRY_POINT_GROUP = "privsynth.synthesizers"
@@ -31,6 +37,8 @@ _EXTRA_OF_MODULE: Mapping[str, str] = {
     "openpyxl": "excel",
     "streamlit": "app",
     "sdv": "sdv",
+    "copulas": "sdv",
+    "ctgan": "sdv",
 }
 
 

@@ -345,9 +345,11 @@ def _check_sum(constraint: Constraint, columns: list[Column], table: Table) -> N
         raise SchemaError(
             f"constraint {constraint.label!r}: a part may be null but {total.name!r} may not; declare the parts nullable = false"
         )
-    bounds = [column.bounds for column in columns if column.bounds is not None]
-    if total.bounds is None or len(bounds) < len(columns):
+    if total.bounds is None:
         return
+    bounds = [column.bounds for column in columns if column.bounds is not None]
+    if len(bounds) < len(columns):
+        raise SchemaError(f"constraint {constraint.label!r}: {total.name!r} has bounds but a part has none; declare the parts' bounds too")
     low, high = (sum(pair[side] for pair in bounds) for side in (0, 1))
     slack = 1e-9 * total.step if total.kind == "decimal" else 0
     if low < total.bounds[0] - slack or high > total.bounds[1] + slack:

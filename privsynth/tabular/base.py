@@ -17,7 +17,7 @@ import pandas as pd
 
 from privsynth.dataset import Dataset
 from privsynth.errors import PlanError, SchemaError
-from privsynth.privacy import Budget, Ledger, NoiseSource, Reservation, Touch, calibrate
+from privsynth.privacy import Budget, Ledger, NoiseSource, NonPrivate, Reservation, Touch, calibrate
 from privsynth.privacy.ledger import Population
 from privsynth.schema import Column, Source, Table
 
@@ -33,10 +33,10 @@ class ColumnReport:
         column: Its name.
         kind: Its kind in the schema.
         sources: Where each public fact came from, by the fact's field name.
-        cells: Size of the public or bought domain, the null cell included; 0 if the column is filled from a map.
+        cells: Size of the public or bought domain, the null cell included; 0 if the engine has no cells or fills the column from a map.
         bins: Cells kept after merging; 0 if the column is filled from a map.
         merged: Cells that share a bin with another, because alone they would drown in noise.
-        null_share: Share of nulls in the model, in [0, 1]; a differentially private figure.
+        null_share: Share of nulls in the model, in [0, 1]; a differentially private figure, None if it was not bought.
         other_share: Share of values that bought categories do not cover, in [0, 1]; differentially private, None if declared.
         clipped: Values moved to a bound or rounded to the grid. Exact, so internal: never shown to a recipient.
         rows_left_out: Rows beyond ``max_rows_per_person`` that were not measured. Exact, so internal.
@@ -49,7 +49,7 @@ class ColumnReport:
     cells: int
     bins: int
     merged: int = 0
-    null_share: float = 0.0
+    null_share: float | None = 0.0
     other_share: float | None = None
     clipped: int = 0
     rows_left_out: int = 0
@@ -68,8 +68,11 @@ class FittedModel(Protocol):
         """One report per modelled column, in table order."""
         ...
 
-    def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
-        """``n`` synthetic rows with the modelled columns, typed as ``dataset.py`` says."""
+    def sample(self, n: int, *, rng: np.random.Generator, given: pd.DataFrame | None = None) -> pd.DataFrame:
+        """``n`` synthetic rows with the modelled columns, typed as ``dataset.py`` says.
+
+        ``given`` holds public or synthetic values of some columns, which the rows keep; see ``sampling.draw_rows``.
+        """
         ...
 
     def save(self, folder: Path) -> None:
@@ -118,9 +121,18 @@ def fit(
     table = train.table
     require_modelled(table)
     noise_scale = calibrate(lambda scale: engine.touches(table, noise_scale=scale, budget=budget), budget)
-    touches = engine.touches(table, noise_scale=noise_scale, budget=budget)
+    touches = (*unproven_facts(table), *engine.touches(table, noise_scale=noise_scale, budget=budget))
     with ledger.reserve(population, touches, budget=budget, noise_scale=noise_scale, noise=noise) as reservation:
         return engine.fit(train, reservation=reservation)
+
+
+def unproven_facts(table: Table) -> tuple[Touch, ...]:
+    """A touch without proof for every column with a fact that was read off the data."""
+    return tuple(
+        Touch("facts", f"{' and '.join(facts)} of {column.name}, read off the data", NonPrivate())
+        for column in table.columns
+        if (facts := sorted(fact for fact, source in column.sources.items() if source == "data"))
+    )
 
 
 def require_modelled(table: Table) -> tuple[Column, ...]:

@@ -9,6 +9,7 @@ one bin. Inside a bin, cells are drawn by their noisy counts, shrunk towards equ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,15 +130,23 @@ def _run_starts(run: FloatArray, sigma: float, target: float, *, after_heavy: bo
     return starts
 
 
-def merge_rare(noisy: FloatArray, sigma: float, *, n_bins: int, other: int | None = None) -> Binning:
+def merge_rare(noisy: FloatArray, sigma: float, *, n_bins: int, other: int | None = None, groups: Sequence[IntArray] = ()) -> Binning:
     """Bins of a categorical column: a bin per category that stands out, one for all the rest.
+
+    With ``groups`` (a public hierarchy of codes) a category that does not stand out joins the bin of its group if the rest of
+    that group does, and else that of the next coarser group.
 
     Args:
         noisy: Noisy count of each cell, shape (n_cells,).
         sigma: Standard deviation of their noise.
         n_bins: Most bins that the noise supports; lighter categories than the n_bins - 1 heaviest are merged.
         other: The cell of values without a category; it keeps its bin and is drawn from the categories' cells before it.
+        groups: Group of each cell at each level, finest first, each of shape (n_cells,); -1 for a cell in no group.
     """
+    if groups:
+        bins = _grouped_bins(noisy, sigma, n_bins, groups, other)
+        binning = _with_weights(bins, noisy, sigma, np.ones(len(noisy)))
+        return _draw_other(binning, noisy, other) if other is not None and other > 0 else binning
     light = noisy <= SIGNIFICANCE * sigma
     if (~light).sum() > n_bins:
         light |= np.argsort(np.argsort(-noisy)) >= n_bins - 1
@@ -147,6 +156,32 @@ def merge_rare(noisy: FloatArray, sigma: float, *, n_bins: int, other: int | Non
     binning = _with_weights(bins, noisy, sigma, np.ones(len(noisy)))
     # Without any category before it (other = 0), "other" is drawn as itself and decoded to null.
     return _draw_other(binning, noisy, other) if other is not None and other > 0 else binning
+
+
+def _grouped_bins(noisy: FloatArray, sigma: float, n_bins: int, groups: Sequence[IntArray], other: int | None) -> IntArray:
+    """Level by level, bins for what stands out among the cells not placed yet; the last bin takes the rest."""
+    bins = np.full(len(noisy), -1, dtype=np.int64)
+    n_placed = 0
+    if other is not None:
+        bins[other], n_placed = 0, 1
+    single = np.arange(len(noisy))
+    for number, level in enumerate((single, *groups)):
+        free = np.flatnonzero((bins < 0) & (level >= 0))
+        if not len(free):
+            break
+        keys, group = np.unique(level[free], return_inverse=True)
+        mass = np.bincount(group, weights=noisy[free], minlength=len(keys))
+        noise = sigma * np.sqrt(np.bincount(group, minlength=len(keys)))
+        room = n_bins - 1 - n_placed
+        stands_out = mass > SIGNIFICANCE * noise
+        if number < len(groups):  # a finer level leaves room for coarser ones: only what holds its fair share, if not all fit
+            stands_out &= (stands_out.sum() <= room) | (mass > max(noisy.sum(), 1.0) / n_bins)
+        kept = [key for key in np.argsort(-mass) if stands_out[key]][: max(room, 0)]
+        for key in kept:
+            bins[free[group == key]] = n_placed
+            n_placed += 1
+    bins[bins < 0] = n_placed
+    return bins
 
 
 def _draw_other(binning: Binning, noisy: FloatArray, other: int) -> Binning:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -145,7 +144,7 @@ class NumericCells:
 
     def _indices(self, values: pd.Series[Any], nulls: npt.NDArray[np.bool_]) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Grid index of each value and whether it moved; the null rows hold index 0."""
-        low, last = _low(self.column), int(self.edges[-1]) - 1
+        low, last = grid_start(self.column), int(self.edges[-1]) - 1
         if self.column.kind == "decimal":
             exact = (values.fillna(low).to_numpy(dtype=np.float64) - low) / self.column.step
             rounded = np.rint(np.clip(exact, -1.0, last + 1.0))
@@ -168,7 +167,7 @@ class NumericCells:
         else:
             safe = np.where(nulls, 0, cells)
             indices = self.edges[:-1][safe] + _uniform_below(np.diff(self.edges), safe, rng)
-        return _typed_numbers(self.column, indices, nulls)
+        return typed_numbers(self.column, indices, nulls)
 
 
 def _uniform_below(widths: IntArray, cells: IntArray, rng: np.random.Generator) -> IntArray:
@@ -180,10 +179,11 @@ def _uniform_below(widths: IntArray, cells: IntArray, rng: np.random.Generator) 
     return rng.integers(0, widths[cells])
 
 
-def _typed_numbers(column: Column, indices: IntArray, nulls: npt.NDArray[np.bool_]) -> pd.Series[Any]:
-    low = _low(column)
+def typed_numbers(column: Column, indices: IntArray, nulls: npt.NDArray[np.bool_]) -> pd.Series[Any]:
+    """The values at these grid indices, shape (n,), null where ``nulls`` is true, typed by kind."""
+    low = grid_start(column)
     if column.kind == "decimal":
-        return pd.Series(np.where(nulls, np.nan, np.round(low + indices * column.step, _digits(low, column.step))))
+        return pd.Series(np.where(nulls, np.nan, np.round(low + indices * column.step, min(column.scale, 15))))
     whole = int(low) + indices * int(column.step)
     if column.kind == "datetime":
         stamps = whole.astype("datetime64[s]")
@@ -208,16 +208,34 @@ def _whole_numbers(values: pd.Series[Any], fill: int) -> IntArray:
     return values.fillna(fill).to_numpy(dtype=np.int64)
 
 
-def _low(column: Column) -> float:
+def grid_start(column: Column) -> float:
     """First value of the grid: the lower bound, rounded up to a whole number unless decimals are meant."""
     low = column.bounds[0] if column.bounds else 0.0
     return low if column.kind == "decimal" else math.ceil(low)
 
 
-def _digits(low: float, step: float) -> int:
-    """Decimal places that the grid needs."""
-    places = [-int(exponent) for exponent in (Decimal(repr(float(value))).normalize().as_tuple().exponent for value in (low, step))]
-    return min(max(0, *places), 15)
+def _grid_length(column: Column, low: float, high: float) -> int:
+    """Values on the grid from ``low`` to ``high``."""
+    if column.kind != "decimal":  # in whole numbers: beyond 2**53 a float no longer tells neighbours apart
+        return (math.floor(high) - math.ceil(low)) // int(column.step) + 1
+    # The small slack keeps a bound on the grid that division moves just below it.
+    return math.floor((high - low) / column.step * (1 + 1e-12) + 1e-9) + 1
+
+
+def _grid_index(column: Column, low: float, value: float) -> int:
+    """Grid index nearest to a public value."""
+    if column.kind == "decimal":
+        return round((value - low) / column.step)
+    step = int(column.step)
+    return (round(value) - int(low) + step // 2) // step
+
+
+def last_value(column: Column) -> float:
+    """The largest value of a bounded column's grid: its upper bound, or the grid value below it."""
+    assert column.bounds is not None
+    low = grid_start(column)
+    steps = _grid_length(column, low, column.bounds[1]) - 1
+    return round(low + steps * column.step, column.scale) if column.kind == "decimal" else int(low) + steps * int(column.step)
 
 
 def numeric_cells(column: Column) -> NumericCells:
@@ -228,16 +246,18 @@ def numeric_cells(column: Column) -> NumericCells:
     """
     if column.bounds is None:
         return NumericCells(column=column, edges=np.zeros(0, dtype=np.int64))
-    low, high = _low(column), column.bounds[1]
-    # The small slack keeps a bound on the grid that division moves just below it.
-    length = math.floor((high - low) / column.step * (1 + 1e-12) + 1e-9) + 1
+    low, high = grid_start(column), column.bounds[1]
+    length = _grid_length(column, low, high)
     if not 1 <= length <= MAX_GRID:
         raise SchemaError(f"bounds and step={column.step!r} of column {column.name!r} give a grid of {length} values; expected 1 to 2**62")
     if length <= MAX_SINGLE_VALUES:
         return NumericCells(column=column, edges=np.arange(length + 1, dtype=np.int64))
-    zero = round(-low / column.step)
+    zero = _grid_index(column, low, 0.0)
     anchors = [0, length - 1, *([zero] if column.kind != "datetime" and 0 < zero < length - 1 else [])]
     edges = {length * part // LINEAR_CELLS for part in range(LINEAR_CELLS + 1)}
+    for value in column.point_masses:
+        mass = _grid_index(column, low, value)
+        edges |= {edge for edge in (mass, mass + 1) if 0 <= edge <= length}
     for anchor in anchors:
         edges.update(_geometric_edges(anchor, length))
     return NumericCells(column=column, edges=np.array(sorted(edges), dtype=np.int64))
@@ -254,6 +274,16 @@ def _geometric_edges(anchor: int, length: int) -> set[int]:
 def cells_of(column: Column, *, bought: bool = False) -> Cells:
     """The cells of a column whose facts are declared, or were bought."""
     return numeric_cells(column) if column.is_numeric else CategoryCells(column=column, has_other=bought)
+
+
+def prefix_groups(domain: CategoryCells) -> tuple[IntArray, ...]:
+    """Group of each cell at each declared prefix length, each of shape (size,); -1 for "other" and null."""
+    groups = []
+    for length in domain.column.prefix:
+        group = np.full(domain.size, -1, dtype=np.int64)
+        group[: len(domain.categories)] = pd.factorize(np.array([name[:length] for name in domain.categories], dtype=object))[0]
+        groups.append(group)
+    return tuple(groups)
 
 
 def limit_rows(train: Dataset, *, noise: NoiseSource) -> tuple[pd.DataFrame, npt.NDArray[np.object_], int]:

@@ -22,6 +22,8 @@ Edge = tuple[int, int]
 
 PROJECTION_SWEEPS = 60
 FITTING_SWEEPS = 40
+TRACE = 1e-9
+"""Probability that conditioning keeps for codes that the model gives none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +42,63 @@ class TreeDistribution:
     order: IntArray
     conditionals: Mapping[int, FloatArray]
 
-    def sample(self, n: int, *, rng: np.random.Generator) -> list[IntArray]:
+    def sample(self, n: int, *, rng: np.random.Generator, likelihoods: Mapping[int, FloatArray] | None = None) -> list[IntArray]:
         """Codes of ``n`` rows, one array of shape (n,) per column.
 
         Counts are drawn by systematic sampling, within each parent's code, and handed out in random order: each row follows the
-        distribution, and the counts lie within one of their expectation.
+        distribution, and the counts lie within one of their expectation. With ``likelihoods`` each row is drawn by itself from the
+        distribution given what is known of it.
+
+        Args:
+            n: Rows.
+            rng: Any generator; samples are no mechanism.
+            likelihoods: Column -> P(what is known of the row | code), shape (n, size), not all zero in a row.
         """
+        messages = self._messages(likelihoods or {})
         codes: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(self.marginals)
         for column in self.order.tolist():
             parent = int(self.parents[column])
-            if parent < 0:
+            if column in messages:
+                prior = self.marginals[column][None, :] if parent < 0 else self._smooth(column)[codes[parent]]
+                codes[column] = _per_row(prior * messages[column], messages[column], rng)
+            elif parent < 0:
                 codes[column] = _systematic(self.marginals[column], n, rng)
             else:
                 codes[column] = _given_parent(codes[parent], self.conditionals[column], rng)
         return codes
+
+    def _messages(self, likelihoods: Mapping[int, FloatArray]) -> dict[int, FloatArray]:
+        """P(all that is known in the column's subtree | code), up to a factor per row: Pearl's messages, leaves first."""
+        messages: dict[int, FloatArray] = dict(likelihoods)
+        for column in self.order.tolist()[::-1]:
+            parent = int(self.parents[column])
+            if column in messages and parent >= 0:
+                upward = messages[column] @ self._smooth(column).T  # shape (n, size of parent)
+                messages[parent] = _scaled(messages[parent] * _scaled(upward)) if parent in messages else _scaled(upward)
+        return messages
+
+    def _smooth(self, column: int) -> FloatArray:
+        """P(code | parent's code) with a trace of every code, so that no value that a domain allows contradicts the model."""
+        conditional = self.conditionals[column]
+        return np.asarray((1 - TRACE) * conditional + TRACE / conditional.shape[1])
+
+
+def _scaled(rows: FloatArray) -> FloatArray:
+    """Each row divided by its maximum, so that long products do not vanish."""
+    largest = rows.max(axis=1, keepdims=True)
+    return np.asarray(rows / np.where(largest > 0, largest, 1.0))
+
+
+def _per_row(weights: FloatArray, fallback: FloatArray, rng: np.random.Generator) -> IntArray:
+    """One code per row with probability proportional to its weights, shape (n, size); rows without weight use the fallback's."""
+    lost = weights.sum(axis=1) <= 0
+    weights = np.where(lost[:, None], fallback, weights)
+    cumulative = np.cumsum(weights, axis=1)
+    thresholds = rng.random(len(weights)) * cumulative[:, -1]
+    codes = (cumulative <= thresholds[:, None]).sum(axis=1)
+    # Rounding may put a threshold at the very end: the last code with weight takes it.
+    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum(codes, last), dtype=np.int64)
 
 
 def _systematic(probabilities: FloatArray, n: int, rng: np.random.Generator) -> IntArray:

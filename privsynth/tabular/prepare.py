@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ from privsynth.privacy import Budget, DiscreteGaussian, Event, PartitionSelectio
 from privsynth.schema import Column, Table
 from privsynth.tabular.base import STAGE, ColumnReport, require_modelled
 from privsynth.tabular.binning import Binning, bins_supported, merge_neighbours, merge_rare
-from privsynth.tabular.encode import CategoryCells, Cells, cells_of, determined_by, limit_rows
+from privsynth.tabular.constraints import combination_of, recoded_frame, recoded_table
+from privsynth.tabular.encode import CategoryCells, Cells, cells_of, determined_by, limit_rows, prefix_groups
 from privsynth.tabular.facts import bounds_from_counts, count_on_grid, select_categories
 
 IntArray = npt.NDArray[np.int64]
@@ -140,9 +141,10 @@ class Prepared:
 
 
 def measured_columns(table: Table) -> tuple[Column, ...]:
-    """The columns that are measured: modelled, and not filled from a public map."""
+    """The columns that are measured: modelled, not filled from a public map, and recoded so that constraints are built in."""
     determined = determined_by(table)
-    return tuple(column for column in require_modelled(table) if column.name not in determined)
+    require_modelled(table)
+    return tuple(column for column in recoded_table(table).modelled if column.name not in determined)
 
 
 def preparation_touches(table: Table, shares: Shares, *, noise_scale: float, budget: Budget) -> tuple[Touch, ...]:
@@ -195,6 +197,7 @@ def prepare(train: Dataset, *, reservation: Reservation, limits: BinLimits) -> P
     """
     table = train.table
     frame, units, left_out = limit_rows(train, noise=reservation.noise)
+    frame = recoded_frame(frame, table)
     columns = measured_columns(table)
     cells = _with_facts(columns, frame, units, table, reservation)
     encoded = {column.name: domain.encode(frame[column.name]) for column, domain in zip(columns, cells, strict=True)}
@@ -263,6 +266,10 @@ def _bought_categories(
         max_rows_per_person=table.max_rows_per_person,
         noise=reservation.noise,
     )
+    if not kept and not column.nullable:
+        raise PlanError(
+            f"categories of column {column.name!r} cannot be bought: no value is shared by enough people for this epsilon; declare them"
+        )
     return column.with_fact(source="dp", categories=kept or None)
 
 
@@ -279,7 +286,8 @@ def _coded(
     if histogram is None:
         noisy, sigma = noisy_counts(count_codes(encoded, domain.size), label, reservation=reservation, max_rows_per_person=rows)
         other = len(domain.categories) if isinstance(domain, CategoryCells) and domain.has_other else None
-        binning = merge_rare(noisy, sigma, n_bins=limits.categorical(noisy.sum()), other=other)
+        groups = prefix_groups(domain) if isinstance(domain, CategoryCells) else ()
+        binning = merge_rare(noisy, sigma, n_bins=limits.categorical(noisy.sum()), other=other, groups=groups)
         coded = CodedColumn(cells=domain, binning=binning, one_way=binning.merge(noisy), variance=_merged_variance(binning, sigma))
         return coded, binning.bin_of_cell[encoded]
     fine, fine_sigma = histogram
@@ -311,24 +319,35 @@ def _require_signal(noisy_total: float, pair_sigma: float, budget: Budget) -> No
     # A pair of two columns with two codes each needs cells above their noise; below that only noise would be released.
     needed = math.ceil(8 * pair_sigma)
     if noisy_total < needed:
+        enough = budget.epsilon * needed / noisy_total  # noise shrinks nearly as 1 / epsilon
         raise PlanError(
             f"epsilon={budget.epsilon:g} gives this table more noise than signal: it needs about {needed} people; "
-            "use more people, fewer columns or a larger epsilon"
+            f"use more people, fewer columns or epsilon of about {enough:.2g}"
         )
 
 
 def _reports(
     table: Table, coded: list[CodedColumn], moved: Mapping[str, int], left_out: int, noisy_total: float
 ) -> tuple[ColumnReport, ...]:
-    determined = determined_by(table)
     by_name = {column.name: column for column in coded}
+    unmeasured = {name: f"Filled from the public map of {source!r}; not measured." for name, source in determined_by(table).items()}
+    unmeasured |= {item.total: f"Computed: {item.label}; not measured." for item in table.constraints if item.total is not None}
+    together = combination_of(table)
+    notes = {name: "Modelled as one column of combinations: " + label + "." for name, label in together.items()}
+    for item in table.constraints:
+        if item.kind in ("ordered", "null_together"):
+            notes |= dict.fromkeys(item.columns, f"Public constraint, kept in every row: {item.label}.")
     reports = []
     for column in table.modelled:
-        if column.name in determined:
-            note = f"Filled from the public map of {determined[column.name]!r}; not measured."
+        if column.name in unmeasured:
+            note = unmeasured[column.name]
             reports.append(ColumnReport(column=column.name, kind=column.kind, sources=column.sources, cells=0, bins=0, note=note))
-        else:
-            reports.append(_report(by_name[column.name], moved[column.name], left_out, noisy_total))
+            continue
+        measured = together.get(column.name, column.name)
+        report = _report(by_name[measured], moved[measured], left_out, noisy_total)
+        sources = {**column.sources, **report.sources}
+        note = f"{notes.get(column.name, '')} {report.note}".strip()
+        reports.append(replace(report, column=column.name, kind=column.kind, sources=sources, note=note))
     return tuple(reports)
 
 

@@ -10,23 +10,19 @@ that, and no longer noise, is what keeps it from the data.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from privsynth.dataset import Dataset
-from privsynth.errors import PlanError, SourceError
+from privsynth.errors import PlanError
 from privsynth.privacy import Budget, DiscreteGaussian, ExponentialMechanism, Reservation, Touch
-from privsynth.schema import Column, Table
+from privsynth.schema import Table
 from privsynth.tabular.base import STAGE, ColumnReport
-from privsynth.tabular.binning import Binning
-from privsynth.tabular.encode import CategoryCells, Cells, NumericCells, determined_by, fill_determined
 from privsynth.tabular.inference import Edge, TreeDistribution, fit_tree
 from privsynth.tabular.prepare import (
     BinLimits,
@@ -39,14 +35,14 @@ from privsynth.tabular.prepare import (
     preparation_touches,
     prepare,
 )
+from privsynth.tabular.sampling import draw_chunks, draw_rows
+from privsynth.tabular.storage import load_columns, read_model, save_columns, table_from_json, write_model
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 """Of a saved model."""
-
-CHUNK_ROWS = 2**17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +102,10 @@ class Tree:
         one_ways = [(column.one_way, column.variance) for column in prepared.columns]
         distribution = fit_tree(one_ways, pairs, noisy_total=prepared.noisy_total)
         return TreeModel(table=table, columns=prepared.columns, distribution=distribution, column_reports=prepared.reports)
+
+    def load(self, folder: Path) -> TreeModel:
+        """The model that an earlier ``fit`` saved: a run that goes on after a crash does not fit again."""
+        return TreeModel.load(folder)
 
 
 def pair_scores(prepared: Prepared, max_pair_cells: int) -> dict[Edge, float]:
@@ -172,50 +172,41 @@ class TreeModel:
     distribution: TreeDistribution
     column_reports: tuple[ColumnReport, ...]
 
-    def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
-        """``n`` synthetic rows: the modelled columns in table order, typed as ``dataset.py`` says.
+    @property
+    def edges(self) -> tuple[tuple[str, ...], ...]:
+        """The pairs of columns that the model holds, by name."""
+        parents = enumerate(self.distribution.parents.tolist())
+        return tuple((self.columns[parent].name, self.columns[child].name) for child, parent in parents if parent >= 0)
 
-        Raises:
-            PlanError: ``n`` is negative.
-        """
-        if n < 0:
-            raise PlanError(f"n={n!r}; expected a number of rows, 0 or more")
-        # Chunks bound the memory for codes and stay in the processor's cache.
-        chunks = [self._chunk(min(CHUNK_ROWS, n - done), rng) for done in range(0, max(n, 1), CHUNK_ROWS)]
-        values = {name: pd.concat([chunk[name] for chunk in chunks], ignore_index=True) for name in chunks[0]}
-        for target, source in determined_by(self.table).items():
-            values[target] = fill_determined(values[source], self.table[target], self.table[source].determines[target])
-        return pd.DataFrame({column.name: values[column.name] for column in self.table.modelled}, copy=False)
+    def sample(
+        self,
+        n: int,
+        *,
+        rng: np.random.Generator,
+        given: pd.DataFrame | None = None,
+        target_shares: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> pd.DataFrame:
+        """``n`` synthetic rows; see ``sampling.draw_rows``."""
+        return draw_rows(self, n, rng=rng, given=given, target_shares=target_shares)
 
-    def _chunk(self, n: int, rng: np.random.Generator) -> dict[str, pd.Series[Any]]:
-        """The measured columns of ``n`` rows."""
-        codes = self.distribution.sample(n, rng=rng)
-        return {
-            column.name: column.cells.decode(column.binning.draw(of_column, rng=rng), rng=rng)
-            for column, of_column in zip(self.columns, codes, strict=True)
-        }
+    def sample_chunks(self, n: int, *, chunk_rows: int, rng: np.random.Generator) -> Iterator[pd.DataFrame]:
+        """``n`` synthetic rows, ``chunk_rows`` at a time; see ``sampling.draw_chunks``."""
+        return draw_chunks(self, n, chunk_rows=chunk_rows, rng=rng)
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and ``arrays.npz``; the reports hold internal counts, so the folder is internal."""
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {"parents": self.distribution.parents, "order": self.distribution.order}
-        for number, column in enumerate(self.columns):
-            arrays |= {f"{number}.{name}": value for name, value in vars(column.binning).items()}
-            arrays |= {f"{number}.one_way": column.one_way, f"{number}.variance": column.variance}
-            arrays[f"{number}.marginal"] = self.distribution.marginals[number]
-            if isinstance(column.cells, NumericCells):
-                arrays[f"{number}.edges"] = column.cells.edges
-            if number in self.distribution.conditionals:
-                arrays[f"{number}.conditional"] = self.distribution.conditionals[number]
-        np.savez_compressed(folder / "arrays.npz", **arrays)
+        facts, arrays = save_columns(self.columns)
+        arrays |= {"parents": self.distribution.parents, "order": self.distribution.order}
+        arrays |= {f"{number}.marginal": marginal for number, marginal in enumerate(self.distribution.marginals)}
+        arrays |= {f"{number}.conditional": conditional for number, conditional in self.distribution.conditionals.items()}
         plain = {
             "format": FORMAT,
             "engine": "tree",
             "table": asdict(self.table),
-            "columns": [_cells_to_json(column.cells) for column in self.columns],
+            "columns": facts,
             "reports": [asdict(report) for report in self.column_reports],
         }
-        (folder / "model.json").write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_model(folder, plain, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> TreeModel:
@@ -224,52 +215,17 @@ class TreeModel:
         Raises:
             SourceError: The folder holds no tree model of this format.
         """
-        try:
-            plain = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-                arrays = dict(file)
-        except (OSError, ValueError) as error:
-            raise SourceError(
-                f"folder={str(folder)!r} holds no readable model ({type(error).__name__}); expected model.json and arrays.npz"
-            ) from None
-        if (plain.get("engine"), plain.get("format")) != ("tree", FORMAT):
-            raise SourceError(f"engine={plain.get('engine')!r}, format={plain.get('format')!r}; expected a tree model of format {FORMAT}")
-        columns = tuple(_coded_from(number, facts, arrays) for number, facts in enumerate(plain["columns"]))
+        plain, arrays = read_model(folder, engine="tree", format_number=FORMAT)
+        columns = load_columns(plain["columns"], arrays)
         distribution = TreeDistribution(
             marginals=tuple(arrays[f"{number}.marginal"] for number in range(len(columns))),
             parents=arrays["parents"],
             order=arrays["order"],
             conditionals={number: arrays[f"{number}.conditional"] for number in range(len(columns)) if f"{number}.conditional" in arrays},
         )
-        table = {**plain["table"], "columns": [_column_from(facts) for facts in plain["table"]["columns"]]}
         return cls(
-            table=Table(**_with_tuples(table)),
+            table=table_from_json(plain["table"]),
             columns=columns,
             distribution=distribution,
             column_reports=tuple(ColumnReport(**report) for report in plain["reports"]),
         )
-
-
-def _cells_to_json(cells: Cells) -> dict[str, Any]:
-    return {"column": asdict(cells.column), "has_other": isinstance(cells, CategoryCells) and cells.has_other}
-
-
-def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists only; the schema's values are tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-
-
-def _column_from(facts: Mapping[str, Any]) -> Column:
-    return Column(**_with_tuples(facts))
-
-
-def _coded_from(number: int, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> CodedColumn:
-    column = _column_from(facts["column"])
-    cells: Cells = (
-        NumericCells(column=column, edges=arrays[f"{number}.edges"])
-        if column.is_numeric
-        else CategoryCells(column=column, has_other=facts["has_other"])
-    )
-    names = ("bin_of_cell", "draw_bins", "draw_cells", "draw_weights")
-    binning = Binning(**{name: arrays[f"{number}.{name}"] for name in names})
-    return CodedColumn(cells=cells, binning=binning, one_way=arrays[f"{number}.one_way"], variance=arrays[f"{number}.variance"])

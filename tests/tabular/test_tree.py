@@ -325,7 +325,7 @@ def test_rows_drawn_in_chunks_keep_their_types_and_marginals(monkeypatch):
     columns = (*COLUMNS, Column(name="empty", kind="integer", bounds=(0, 9)), Column(name="blank", kind="categorical"))
     data = dataset(shop(2000).assign(empty=None, blank=None), columns)
     model, _ = fit(data)
-    monkeypatch.setattr("privsynth.tabular.tree.CHUNK_ROWS", 300)
+    monkeypatch.setattr("privsynth.tabular.sampling.CHUNK_ROWS", 300)
     synthetic = model.sample(2000, rng=np.random.default_rng(0))
     assert len(synthetic) == 2000
     assert synthetic.dtypes.to_dict() == data.frame.dtypes.to_dict()
