@@ -3,7 +3,8 @@
     python benchmarks/main_job.py [--adult ../shared/data/adult/adult.csv] [--runs 3]
 
 Claims: at epsilon 1 (delta 1e-6, everything inside) the tree engine gives TV2 <= .060, TV3 <= .112 and a TSTR AUC >= .815
-on Adult (UCI); `privsynth audit` exits with 1 for a copy of train, for 1 % copied rows and for copies with 2 % noise, and not with 1 for fresh rows.
+on Adult (UCI); `privsynth audit` exits with 1 for a copy of train, for 1 % copied rows and for copies with 2 % noise,
+and not with 1 for fresh rows.
 """
 
 from __future__ import annotations

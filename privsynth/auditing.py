@@ -80,6 +80,7 @@ def audit_files(
         frames["holdout"] = sources.read(holdout).frame
     _require_alike(frames, unit)
     schema = _common_schema(frames, unit)
+    unlike = _read_unlike(frames, schema)
     datasets = {name: _typed(frame, schema, name) for name, frame in frames.items()}
     run = audit.run(
         datasets["train"],
@@ -91,7 +92,9 @@ def audit_files(
     held_out = datasets["holdout"].count_units() if holdout is not None else 0
     judgements = tuple(audit_judgements(policy, run, holdout_people=held_out))
     kinds = ", ".join(f"{column.name}: {column.kind}" for column in schema.tables[0].columns)
-    return FileAudit(run=run, judgements=judgements, verdict=verdict(judgements), notes=(f"Columns were read as {kinds}.", *run.notes))
+    return FileAudit(
+        run=run, judgements=judgements, verdict=verdict(judgements), notes=(f"Columns were read as {kinds}.", *unlike, *run.notes)
+    )
 
 
 def _require_alike(frames: dict[str, pd.DataFrame], unit: str) -> None:
@@ -122,6 +125,19 @@ def _common_schema(frames: dict[str, pd.DataFrame], unit: str) -> Schema:
         for column in table.columns
     )
     return Schema(tables=(Table(name="data", columns=columns),), privacy_unit=unit)
+
+
+def _read_unlike(frames: dict[str, pd.DataFrame], schema: Schema) -> list[str]:
+    """Columns that one file alone would be read differently: a release with words for numbers is a finding, not a detail."""
+    notes = []
+    for name, frame in frames.items():
+        alone = {column.name: column.kind for column in sources.infer_table(frame, "data").columns}
+        for column in schema.tables[0].columns:
+            if column.name != schema.privacy_unit and frame.get(column.name, pd.Series(dtype=object)).notna().any():
+                kind = alone[column.name]
+                if column.kind in ("categorical", "text") and kind not in ("categorical", "text", "identifier"):
+                    notes.append(f"Column {column.name!r} is {kind} in the {name} file but not in all files; it was read as {column.kind}.")
+    return notes
 
 
 def _step(column: Column) -> float:

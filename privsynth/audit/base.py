@@ -107,7 +107,8 @@ class AuditRun:
     Attributes:
         results: The attacks on the release under audit.
         controls: The same attacks on known releases made of the same records.
-        floors: Smallest planted share of exact copies that each replay attack flagged, None if none was; by attack.
+        floors: Smallest share of exact copies, planted in the release, that each replay attack flagged, None if none was; by attack.
+        noisy_floors: The same for copies whose numbers carry 2 % noise.
         notes: Limits of this run, in plain words.
         alpha: Family-wise false-alarm rate.
         seconds: Wall time of everything.
@@ -119,6 +120,7 @@ class AuditRun:
     notes: tuple[str, ...]
     alpha: float
     seconds: float
+    noisy_floors: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def flagged(self) -> tuple[AuditResult, ...]:

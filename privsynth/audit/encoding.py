@@ -29,7 +29,8 @@ KeyArray = npt.NDArray[np.uint64]
 BINS = 20
 """Quantile bins of a numeric column with more distinct values than this."""
 
-_NULL_CELL = np.uint64(0x9E3779B97F4A7C15)
+NULL_CELL = np.uint64(0x9E3779B97F4A7C15)
+"""Stands for null among exact values."""
 _BLOCK_ROWS = 64
 _BLOCK_COLUMNS = 8192
 
@@ -133,6 +134,19 @@ class Encoder:
     categories: dict[str, pd.Index]
     marks_null: frozenset[str]
 
+    def subgroups(self, records: Records) -> dict[str, npt.NDArray[np.bool_]]:
+        """Rows by declared category of each quasi-identifier, masks of shape (n,); named by public facts only."""
+        groups: dict[str, npt.NDArray[np.bool_]] = {}
+        for position, column in enumerate(self.columns):
+            declared = ("False", "True") if column.kind == "boolean" else column.categories
+            if not column.quasi_identifier or declared is None:
+                continue
+            codes = 1 + self.categories[column.name].get_indexer(pd.Index(declared))
+            groups |= {
+                f"{column.name} = {value}": records.codes[:, position] == code for value, code in zip(declared, codes, strict=True) if code
+            }
+        return groups
+
     def encode(self, frame: pd.DataFrame) -> Records:
         """Encode a typed frame with the same columns. Values that do not occur in train or holdout get codes of their own."""
         n = len(frame)
@@ -152,7 +166,7 @@ class Encoder:
                 cell = code.astype(np.uint64)
                 categorical.append(code)
             codes.append(code)
-            cells.append(np.where(null, _NULL_CELL, cell))
+            cells.append(np.where(null, NULL_CELL, cell))
         return Records(
             cells=np.column_stack(cells),
             codes=np.column_stack(codes),

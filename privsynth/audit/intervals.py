@@ -59,6 +59,39 @@ def rate_difference(
     return low - control_high, high - control_low
 
 
+def score_difference(
+    successes: int, trials: int, control_successes: int, control_trials: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Two-sided interval of the first rate minus the second, in [-1, 1], for rates in the middle.
+
+    Newcombe (1998), Statistics in Medicine 17, method 10: the score intervals of Wilson (1927) of both rates, joined in squares. Near
+    its nominal coverage where ``rate_difference`` is a third wider than it need be; for rates near zero take that one.
+
+    >>> [round(end, 4) for end in score_difference(56, 70, 48, 80)]
+    [0.0524, 0.3339]
+    """
+    if not (0 <= successes <= trials and 0 <= control_successes <= control_trials):
+        raise AuditError(f"successes={successes} of {trials}, control={control_successes} of {control_trials}; expected at most all")
+    if trials == 0 or control_trials == 0:
+        return -1.0, 1.0
+    rate, control = successes / trials, control_successes / control_trials
+    low, high = _wilson(rate, trials, confidence)
+    control_low, control_high = _wilson(control, control_trials, confidence)
+    below = math.hypot(rate - low, control_high - control)
+    above = math.hypot(high - rate, control - control_low)
+    return max(-1.0, rate - control - below), min(1.0, rate - control + above)
+
+
+def _wilson(rate: float, trials: int, confidence: float) -> tuple[float, float]:
+    from scipy.stats import norm
+
+    width = float(norm.isf((1 - confidence) / 2))
+    shrunk = 1 + width**2 / trials
+    middle = (rate + width**2 / (2 * trials)) / shrunk
+    reach = width * math.sqrt(rate * (1 - rate) / trials + width**2 / (4 * trials**2)) / shrunk
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
 def binomial_tail(successes: int, trials: int, rate: float) -> float:
     """P(X >= successes) for X ~ Binomial(trials, rate).
 

@@ -10,18 +10,19 @@ for everyone and for the tenth of people that lies farthest from all others (Mee
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from privsynth.audit.base import AuditResult, Population, plain
-from privsynth.audit.encoding import Case, FloatArray, IntArray, Records, nearest
+from privsynth.audit.encoding import Case, FloatArray, IntArray, Records, concatenate, nearest
 from privsynth.audit.intervals import (
     TruePositiveRate,
     area_under_curve,
+    bonferroni,
     clopper_pearson,
     rate_above,
     rate_difference,
@@ -34,6 +35,8 @@ VULNERABLE_SHARE = 0.1
 MIN_VULNERABLE_NON_MEMBERS = 300
 MIN_NON_MEMBERS_FOR_PER_MILLE = 3000
 MIN_NON_MEMBERS = 100
+MAX_RESERVE = 20_000
+"""Reference rows beside those of the other fold."""
 
 DISTANCE = AuditResult(
     audit="distance membership",
@@ -54,26 +57,66 @@ class Targets:
     """People whose membership is guessed, one row each, in two folds.
 
     Attributes:
+        people: Who they are, numbers of the case, shape (n,).
         rows: Their rows, shape (n,).
         is_member: Whether they are in train, shape (n,).
         fold: 0 or 1, shape (n,); the non-members of one fold are the reference rows of the other.
         calibration: Non-members that choose thresholds and are not evaluated, shape (n,).
         vulnerable: The tenth with the largest mean distance to their 5 nearest targets, shape (n,).
+        groups: Declared subgroups by name, masks of shape (n,).
+        reserve: One row of each non-member who is not a target: reference rows for both folds.
     """
 
+    people: IntArray
     rows: Records
     is_member: npt.NDArray[np.bool_]
     fold: IntArray
     calibration: npt.NDArray[np.bool_]
     vulnerable: npt.NDArray[np.bool_]
+    reserve: Records
+    groups: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def n_non_members(self) -> int:
         """People not in train."""
         return int((~self.is_member).sum())
 
+    def measurable_groups(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Subgroups with enough members and non-members."""
+        return {
+            name: mask
+            for name, mask in self.groups.items()
+            if min((mask & self.is_member).sum(), (mask & ~self.is_member).sum()) >= MIN_VULNERABLE_NON_MEMBERS
+        }
 
-def draw_targets(case: Case, *, max_targets: int, rng: np.random.Generator) -> Targets:
+    def fewer(self, n_each: int) -> Targets:
+        """The first ``n_each`` members and non-members: they stand in an order drawn by lot."""
+        keep = np.zeros(len(self.people), dtype=bool)
+        for side in (self.is_member, ~self.is_member):
+            keep[np.flatnonzero(side)[:n_each]] = True
+        return replace(
+            self,
+            people=self.people[keep],
+            rows=self.rows.take(keep),
+            is_member=self.is_member[keep],
+            fold=self.fold[keep],
+            calibration=self.calibration[keep],
+            vulnerable=self.vulnerable[keep],
+            groups={name: mask[keep] for name, mask in self.groups.items()},
+        )
+
+    def reference_of(self, fold: int) -> Records:
+        """The non-members that stand for the population when this fold is scored: none of them is in it."""
+        return concatenate([self.rows.take((self.fold != fold) & ~self.is_member), self.reserve])
+
+
+def draw_targets(
+    case: Case,
+    *,
+    max_targets: int,
+    rng: np.random.Generator,
+    subgroups: Callable[[Records], Mapping[str, npt.NDArray[np.bool_]]] | None = None,
+) -> Targets:
     """Draw as many members as non-members, at most ``max_targets`` of each, and who is vulnerable among them.
 
     Vulnerability is computed on members and non-members together, without the label: the two are exchangeable if nothing leaked.
@@ -83,7 +126,8 @@ def draw_targets(case: Case, *, max_targets: int, rng: np.random.Generator) -> T
     non_members = rng.choice(np.flatnonzero(~case.is_train), n_each, replace=False)
     # Order by lot: equal distances must not favour members. Both classes are then split evenly by position in their own draw.
     lot = rng.permutation(2 * n_each)
-    rows = case.one_row_each(np.concatenate([members, non_members])[lot], rng)
+    people = np.concatenate([members, non_members])[lot]
+    rows = case.one_row_each(people, rng)
     fold = np.tile(np.arange(n_each) % 2, 2)[lot]
     is_member = (np.arange(2 * n_each) < n_each)[lot]
     calibration = ~is_member & np.tile(np.arange(n_each) // 2 % 2 == 0, 2)[lot]
@@ -91,7 +135,17 @@ def draw_targets(case: Case, *, max_targets: int, rng: np.random.Generator) -> T
     isolation = distances[:, 1:].mean(axis=1)
     vulnerable = np.zeros(2 * n_each, dtype=bool)
     vulnerable[np.argsort(-isolation, kind="stable")[: round(VULNERABLE_SHARE * 2 * n_each)]] = True
-    return Targets(rows=rows, is_member=is_member, fold=fold, calibration=calibration, vulnerable=vulnerable)
+    others = rng.permutation(np.setdiff1d(np.flatnonzero(~case.is_train), non_members))[:MAX_RESERVE]
+    return Targets(
+        people=people,
+        rows=rows,
+        is_member=is_member,
+        fold=fold,
+        calibration=calibration,
+        vulnerable=vulnerable,
+        reserve=case.one_row_each(others, rng),
+        groups=subgroups(rows) if subgroups else {},
+    )
 
 
 def distance_scores(targets: Targets, release: Records) -> FloatArray:
@@ -134,16 +188,15 @@ def measure(blank: AuditResult, targets: Targets, scores: FloatArray, *, level: 
     """
     results = [_area(blank, targets, scores, level=level, confidence=confidence)]
     results += [_rate(blank, targets, scores, rate, level=level, confidence=confidence) for rate in _rates(targets.n_non_members)]
-    return results + list(_vulnerable(blank, targets, scores, level=level, confidence=confidence))
+    results += _vulnerable(blank, targets, scores, level=level, confidence=confidence)
+    return results + _worst_group(blank, targets, scores, level=level, confidence=confidence)
 
 
-def count_results(n_non_members: int) -> int:
+def count_results(n_non_members: int, *, subgroups: bool = False) -> int:
     """How many results with a p-value one attack gives, if the vulnerable tenth holds its share of non-members."""
-    return (
-        1
-        + (2 if n_non_members >= MIN_NON_MEMBERS_FOR_PER_MILLE else 1)
-        + 2 * (n_non_members * VULNERABLE_SHARE >= MIN_VULNERABLE_NON_MEMBERS)
-    )
+    rates = 2 if n_non_members >= MIN_NON_MEMBERS_FOR_PER_MILLE else 1
+    tenth = 2 if n_non_members * VULNERABLE_SHARE >= MIN_VULNERABLE_NON_MEMBERS else 0
+    return 1 + rates + tenth + subgroups
 
 
 def _rates(n_non_members: int) -> tuple[float, ...]:
@@ -234,6 +287,36 @@ def _vulnerable(blank: AuditResult, targets: Targets, scores: FloatArray, *, lev
         ceiling=1.0,
         details=_counts(found, len(members)),
     )
+
+
+def _worst_group(blank: AuditResult, targets: Targets, scores: FloatArray, *, level: float, confidence: float) -> list[AuditResult]:
+    """Excess of area over one half in the declared subgroup with the largest; none if no subgroup is large enough.
+
+    The interval holds for the largest true excess: its lower end shares the error among the subgroups, the upper needs no correction.
+    """
+    groups = targets.measurable_groups()
+    if not groups:
+        return []
+    sides = {name: (scores[mask & targets.is_member], scores[mask & ~targets.is_member]) for name, mask in groups.items()}
+    areas = {name: area_under_curve(*side, confidence=confidence) for name, side in sides.items()}
+    strict = [area_under_curve(*side, confidence=1 - (1 - confidence) / len(groups)) for side in sides.values()]
+    worst = max(areas, key=lambda name: areas[name].value)
+    return [
+        replace(
+            blank,
+            metric="AUC in excess of control, worst declared subgroup",
+            value=areas[worst].value - 0.5,
+            interval=(max(area.interval[0] for area in strict) - 0.5, max(area.interval[1] for area in areas.values()) - 0.5),
+            confidence=confidence,
+            p_value=bonferroni([area.p_value for area in areas.values()]),
+            control=0.5,
+            baseline=0.0,
+            floor=_area_floor(areas[worst].null_error, level / len(groups)) - 0.5,
+            ceiling=0.5,
+            n=int(groups[worst].sum()),
+            details={"floor_unit": "metric", "worst": worst, "n_subgroups": len(groups)},
+        )
+    ]
 
 
 def _counts(found: TruePositiveRate, n_members: int) -> dict[str, Any]:

@@ -28,9 +28,14 @@ from privsynth.audit.intervals import (
 )
 
 SUBSETS = 300
+MANY_ROWS = 200_000
+"""Above this many rows fewer column subsets are drawn, so that a million rows take minutes, not hours."""
 SUBSET_SIZES = (4, 9)
 NEAREST_COUNTS = (10, 50, 200)
-NEXT = 4
+RANKED_COUNTS = (10, 50, 100, 200)
+NEXT = 11
+POWER = 4
+OFFSET = 0.04
 MIN_HITS_FOR_AREA = 200
 
 EXACT = AuditResult(
@@ -82,7 +87,7 @@ def exact_replay(case: Case, release: Records, *, confidence: float = 0.95) -> A
 
 
 def combination_points(
-    case: Case, releases: Sequence[Records], *, rng: np.random.Generator, n_subsets: int = SUBSETS
+    case: Case, releases: Sequence[Records], *, rng: np.random.Generator, n_subsets: int | None = None
 ) -> npt.NDArray[np.int32]:
     """In how many column subsets a person's combination of codes is theirs alone and occurs in a release.
 
@@ -92,15 +97,16 @@ def combination_points(
     Returns:
         Points, shape (n_releases, n_people), in [0, n_subsets].
     """
+    n_subsets = subsets_for(len(case.pool), SUBSETS) if n_subsets is None else n_subsets
     sizes = [len(case.pool), *map(len, releases)]
-    zobrist = _zobrist([case.pool, *releases], rng)  # shape (n_columns, sum of sizes)
-    n_columns = len(zobrist)
+    hashed = zobrist([case.pool, *releases], rng)  # shape (n_columns, sum of sizes)
+    n_columns = len(hashed)
     points = np.zeros((len(releases), case.n_people), dtype=np.int32)
     ends = np.cumsum(sizes)
     for _ in range(n_subsets):
         size = int(rng.integers(min(SUBSET_SIZES[0], n_columns), min(SUBSET_SIZES[1], n_columns) + 1))
-        keys = np.bitwise_xor.reduce(zobrist[rng.choice(n_columns, size, replace=False)], axis=0)
-        unique_keys, owners = _owned_by_one(keys[: ends[0]], case.person)
+        keys = np.bitwise_xor.reduce(hashed[rng.choice(n_columns, size, replace=False)], axis=0)
+        unique_keys, owners = owned_by_one(keys[: ends[0]], case.person)
         if not len(unique_keys):
             continue
         for number, (start, stop) in enumerate(pairwise(ends)):
@@ -119,6 +125,14 @@ def combination_replay(case: Case, points: npt.NDArray[np.int32], *, rng: np.ran
     Five tests, Bonferroni among them: the 10, 50 and 200 people with most points (ties drawn by lot), everyone with a point,
     and the area under the curve of the points, which sees leaks that are spread thinly.
     """
+    p_value, details = points_p_value(case, points, rng=rng, confidence=confidence)
+    return _excess(COMBINATION, case, pick(case, points > 0), p_value=p_value, confidence=confidence, details=details)
+
+
+def points_p_value(
+    case: Case, points: npt.NDArray[np.int32], *, rng: np.random.Generator, confidence: float = 0.95
+) -> tuple[float, dict[str, object]]:
+    """P-value of "the people with most points are train", corrected for its five tests, and their figures."""
     order = rng.permutation(case.n_people)
     order = order[np.argsort(-points[order], kind="stable")]
     n_hit = int((points > 0).sum())
@@ -135,50 +149,72 @@ def combination_replay(case: Case, points: npt.NDArray[np.int32], *, rng: np.ran
     # With few points the area's normal approximation is too sure; the other tests are exact and see what few points can show.
     area_p_value = area.p_value if n_hit >= MIN_HITS_FOR_AREA else 1.0
     p_value = bonferroni([*(top.p_value for top in tops.values()), everyone.p_value, area_p_value])
-    return _excess(COMBINATION, case, everyone, p_value=p_value, confidence=confidence, details=details)
+    return p_value, details
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """The pool row nearest to each release row.
+    """The pool rows nearest to each release row, each array of shape (n,).
 
     Attributes:
-        rows: Its number, shape (n,).
-        distances: How far it is, shape (n,).
-        ratios: That distance over the mean distance to the next four pool rows, shape (n,), in [0, 1]: a noisy copy of a person who
-            stands alone is far closer to that person than to anyone else, while in a crowd small distances are coincidences.
+        rows: Number of the nearest pool row.
+        distances: How far it is.
+        candidates: Number of the pool row that this row would be a noisy copy of.
+        ratios: How much closer that row is than the next ones, in (0, 1]; see ``nearest_records``.
     """
 
     rows: IntArray
     distances: Float32Array
+    candidates: IntArray
     ratios: Float32Array
 
     def take(self, positions: IntArray) -> Neighbours:
         """Those of these release rows."""
-        return Neighbours(rows=self.rows[positions], distances=self.distances[positions], ratios=self.ratios[positions])
+        return Neighbours(
+            rows=self.rows[positions],
+            distances=self.distances[positions],
+            candidates=self.candidates[positions],
+            ratios=self.ratios[positions],
+        )
 
 
 def nearest_records(case: Case, release: Records) -> Neighbours:
-    """The pool row nearest to each release row; the pool holds at least two rows."""
+    """The pool row nearest to each release row, and how much closer one is than the next; the pool holds at least two rows.
+
+    A noisy copy is near its original in every column at once; a row that merely lies in a crowd equals its nearest in most columns
+    and differs in one. So the 12 nearest are compared again by the fourth root of the sum of fourth powers of the column
+    distances, which weighs the largest most. And a copy of someone who stands alone is far closer to them than to anyone else: the
+    score is the closeness of the closest over the mean closeness of the others, with an offset below which closeness says
+    nothing (4 % of a column's spread), or the densest crowds would win.
+    """
     distances, rows = nearest(release, case.pool, k=min(NEXT + 1, len(case.pool)))
-    others = distances[:, 1:].mean(axis=1)
-    ratios = np.divide(distances[:, 0], others, out=np.ones(len(release), dtype=np.float32), where=others > 0)
-    return Neighbours(rows=rows[:, 0], distances=distances[:, 0], ratios=ratios)
+    closeness = np.empty_like(distances)
+    for rank in range(distances.shape[1]):
+        others = case.pool.take(rows[:, rank])
+        gaps = (np.abs(release.numeric - others.numeric) ** POWER).sum(axis=1)
+        closeness[:, rank] = (gaps + (release.categorical != others.categorical).sum(axis=1)) ** (1 / POWER)
+    line, best = np.arange(len(release)), closeness.argmin(axis=1)
+    closest = closeness[line, best]
+    others_mean = (closeness.sum(axis=1) - closest) / (closeness.shape[1] - 1)
+    return Neighbours(
+        rows=rows[:, 0], distances=distances[:, 0], candidates=rows[line, best], ratios=(closest + OFFSET) / (others_mean + OFFSET)
+    )
 
 
 def nearest_replay(case: Case, near: Neighbours, *, rng: np.random.Generator, confidence: float = 0.95) -> AuditResult:
     """Of the people whom release rows come nearest to, how many are train?
 
-    Each release row points at its nearest pool row. The 10, 50 and 200 distinct people with the smallest distances are picked
-    (each once, or the labels would not be independent), and as many with the smallest ratios; equal ones in an order drawn by lot.
-    Neither ranking looks at a label, so every count is hypergeometric; Bonferroni over the counts.
+    Each release row points at its nearest pool row, and at the one that it would be a noisy copy of. The 10, 50, 100 and 200 distinct
+    people with the smallest distances are picked (each once, or the labels would not be independent), and as many with the
+    smallest ratios; equal ones in an order drawn by lot. Neither ranking looks at a label, so every count is hypergeometric;
+    Bonferroni over the counts.
     """
     lot = rng.permutation(len(near.rows))
     tops: dict[str, Picked] = {}
-    for name, closeness in (("distance", near.distances), ("ratio", near.ratios)):
-        people = case.person[near.rows[lot[np.argsort(closeness[lot], kind="stable")]]]
+    for name, rows, closeness in (("distance", near.rows, near.distances), ("ratio", near.candidates, near.ratios)):
+        people = case.person[rows[lot[np.argsort(closeness[lot], kind="stable")]]]
         people = people[np.sort(np.unique(people, return_index=True)[1])]
-        counts = [count for count in NEAREST_COUNTS if count < len(people)] or [len(people)]
+        counts = [count for count in RANKED_COUNTS if count < len(people)] or [len(people)]
         tops |= {f"{count} by {name}": pick(case, people[:count]) for count in counts}
     worst = min(tops, key=lambda name: tops[name].p_value)
     picked = tops[worst]
@@ -202,13 +238,22 @@ def nearest_replay(case: Case, near: Neighbours, *, rng: np.random.Generator, co
     )
 
 
-def _zobrist(parts: Sequence[Records], rng: np.random.Generator) -> KeyArray:
+def subsets_for(n_rows: int, most: int) -> int:
+    """How many column subsets are drawn for so many rows: a fifth of ``most`` at least.
+
+    >>> subsets_for(50_000, 300), subsets_for(400_000, 300), subsets_for(10**7, 300)
+    (300, 150, 60)
+    """
+    return max(min(most, most * MANY_ROWS // max(n_rows, 1)), most // 5)
+
+
+def zobrist(parts: Sequence[Records], rng: np.random.Generator) -> KeyArray:
     """A random number for each column and code, shape (n_columns, rows of all parts)."""
     codes = np.concatenate([part.codes for part in parts]).T
     return np.stack([rng.integers(0, 2**64, size=int(column.max()) + 1, dtype=np.uint64)[column] for column in codes])
 
 
-def _owned_by_one(keys: KeyArray, person: IntArray) -> tuple[KeyArray, IntArray]:
+def owned_by_one(keys: KeyArray, person: IntArray) -> tuple[KeyArray, IntArray]:
     """Keys that occur for one person only, ascending, and that person."""
     order = np.argsort(keys)
     ordered, owners = keys[order], person[order]

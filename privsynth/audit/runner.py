@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from privsynth.audit.attacks import BLANKS, MAX_TARGETS, Prepared, attack, prepare
-from privsynth.audit.base import DEFAULT_ALPHA, AuditResult, AuditRun, Progress
-from privsynth.audit.controls import Material, run_controls
-from privsynth.audit.encoding import fit_encoder, make_case, units_of
+from privsynth.audit.attacks import BLANKS, MAX_TARGETS, REPLAY_BLANKS, Prepared, attack, prepare
+from privsynth.audit.base import DEFAULT_ALPHA, AuditResult, AuditRun, Progress, flagged
+from privsynth.audit.controls import CONTROL_STEPS, MAX_CONTROL_ROWS, Material, run_controls
+from privsynth.audit.encoding import Records, fit_encoder, make_case, row_keys, units_of
 from privsynth.audit.intervals import hypergeometric_tail
 from privsynth.audit.membership import MIN_NON_MEMBERS
-from privsynth.audit.replay import EXACT
+from privsynth.audit.reidentification import MAX_SECRETS
+from privsynth.audit.replay import EXACT, MANY_ROWS
 from privsynth.dataset import Dataset
 from privsynth.errors import AuditError
 
-_STEPS = 6
+_REPLAY = tuple(blank.audit for blank in REPLAY_BLANKS)
+_STEPS = 2 + len(CONTROL_STEPS)
 
 
 def run(
@@ -28,6 +31,7 @@ def run(
     rng: np.random.Generator,
     alpha: float = DEFAULT_ALPHA,
     max_targets: int = MAX_TARGETS,
+    edges: Sequence[tuple[str, ...]] = (),
     progress: Progress | None = None,
 ) -> AuditRun:
     """Attack a release, and releases whose leak is known, with the same attacks.
@@ -42,6 +46,8 @@ def run(
         rng: Draws samples, subsets and lots. A fixed seed makes a run repeatable.
         alpha: Family-wise false-alarm rate, in (0, 1).
         max_targets: Members, and as many non-members, whose membership is guessed.
+        edges: Sets of columns that the model is known to have measured (the edges of a tree, the cliques of AIM): these add an
+            attack by someone who knows the model's structure. None for other models.
         progress: Told after each step.
 
     Raises:
@@ -58,18 +64,29 @@ def run(
     encoder = fit_encoder(columns, [train.frame, holdout.frame], release=synthetic.frame)
     units = units_of(train, holdout)
     case = make_case(encoder.encode(train.frame), encoder.encode(holdout.frame), units=units, rng=rng)
-    prepared = prepare(case, alpha=alpha, rng=rng, max_targets=max_targets)
+    prepared = prepare(case, encoder, alpha=alpha, rng=rng, max_targets=max_targets, edges=edges)
     step = _Steps(progress)
     step("attacks on the release")
-    results = attack(prepared, encoder.encode(synthetic.frame), rng=rng)
-    material = Material(encoder=encoder, train=train.frame, holdout=holdout.frame, units=units, n_release=len(synthetic.frame))
-    controls, floors = run_controls(material, prepared, alpha=alpha, max_targets=max_targets, rng=rng, step=step)
+    release = encoder.encode(synthetic.frame)
+    results = attack(prepared, release, rng=rng)
+    repeated = any(result.audit in _REPLAY and flagged(result, prepared.level) for result in results)
+    n_release = min(len(release), MAX_CONTROL_ROWS)
+    material = Material(encoder=encoder, train=train.frame, holdout=holdout.frame, units=units, n_release=n_release)
+    controls, floors, noisy_floors = run_controls(
+        material, prepared, None if repeated else release, alpha=alpha, max_targets=max_targets, rng=rng, step=step
+    )
     step("done")
     return AuditRun(
-        results=tuple(_with_floor(result, floors) for result in results),
+        results=tuple(_with_floor(result, floors, noisy_floors) for result in results),
         controls=controls,
         floors=floors,
-        notes=_notes(train, prepared, results, max_targets=max_targets, fresh=any(control.name == "fresh records" for control in controls)),
+        noisy_floors=noisy_floors,
+        notes=(
+            *_notes(train, prepared, results, max_targets=max_targets, fresh=any(control.name == "fresh records" for control in controls)),
+            *_notes_on_rows(
+                train, encoder.encode(train.frame), encoder.encode(holdout.frame), release, results, floors_in_release=not repeated
+            ),
+        ),
         alpha=alpha,
         seconds=time.perf_counter() - start,
     )
@@ -87,11 +104,12 @@ class _Steps:
         self.done += 1
 
 
-def _with_floor(result: AuditResult, floors: dict[str, float | None]) -> AuditResult:
-    """A replay result with the smallest planted share that its attack flagged."""
+def _with_floor(result: AuditResult, floors: dict[str, float | None], noisy_floors: dict[str, float | None]) -> AuditResult:
+    """A replay result with the smallest planted shares that its attack flagged."""
     if result.audit not in floors or result.status != "measured":
         return result
-    return replace(result, floor=floors[result.audit], details={**result.details, "floor_unit": "planted share of exact copies"})
+    unit = {"floor_unit": "planted share of exact copies", "floor_with_2_percent_noise": noisy_floors[result.audit]}
+    return replace(result, floor=floors[result.audit], details={**result.details, **unit})
 
 
 def _without_control(train: Dataset, holdout: Dataset | None, alpha: float, start: float) -> AuditRun:
@@ -124,6 +142,33 @@ def _notes(train: Dataset, prepared: Prepared, results: list[AuditResult], *, ma
     notes += [f"The attack {name!r} crashed; its silence says nothing." for name in crashed]
     notes += [f"Not measurable: {key}." for key in unmeasured]
     return tuple(notes)
+
+
+def _notes_on_rows(
+    train: Dataset, own: Records, held_out: Records, release: Records, results: list[AuditResult], *, floors_in_release: bool
+) -> list[str]:
+    """What was sampled, and coincidences: rows that are alike are no sign that people were shared."""
+    notes = []
+    keys = row_keys(release.cells)
+    n_shared = int(np.isin(row_keys(held_out.cells), row_keys(own.cells)).sum())
+    n_distinct = len(np.unique(keys))
+    if n_shared:
+        notes.append(f"{n_shared} held-out rows equal a row of train. Identical rows of different people are no overlap.")
+    if n_distinct <= len(release) // 2:
+        notes.append(f"The release holds {n_distinct} distinct rows among {len(release)}.")
+    sampled_to = {result.details["n_release"] for result in results if "n_release" in result.details}
+    if sampled_to and min(sampled_to) < len(release):
+        notes.append(f"The release has {len(release)} rows; attacks by distance used samples of {min(sampled_to)} rows or more.")
+    if len(release) > MAX_CONTROL_ROWS:
+        notes.append(f"Control releases have {MAX_CONTROL_ROWS} rows, fewer than the release.")
+    if len(own) + len(held_out) > MANY_ROWS:
+        notes.append("Attacks by combinations of columns drew fewer sets of columns because of the number of rows.")
+    if not floors_in_release:
+        notes.append("The release repeats records: floors were measured by planting copies in shuffled rows instead.")
+    n_default = sum(not column.quasi_identifier for column in train.table.modelled)
+    if n_default > MAX_SECRETS and not any(column.secret for column in train.table.modelled):
+        notes.append(f"{MAX_SECRETS} of {n_default} columns were guessed as secrets, drawn at random; declare secrets to choose them.")
+    return notes
 
 
 def _looks_swapped(prepared: Prepared, result: AuditResult) -> bool:

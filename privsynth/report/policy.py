@@ -26,6 +26,18 @@ from privsynth.release import Verdict
 Light = Literal["pass", "fail", "inconclusive"]
 Sensitivity = Literal["low", "medium", "high"]
 
+CRITERIA: Mapping[str, tuple[str, ...]] = {
+    "singling out": (
+        "people singled out by one value, in excess of control",
+        "queries that single out by one value, in excess of control",
+        "people singled out by several values, in excess of control",
+        "queries that single out by several values, in excess of control",
+    ),
+    "linkability": ("people linked, in excess of control",),
+    "attribute inference": ("guesses right, in excess of control",),
+}
+"""The attacks behind the three criteria of Opinion 05/2014, and their figures that are judged by the whole interval."""
+
 BANNED_WORDS = (
     "anonymous",
     "anonymized",
@@ -77,6 +89,12 @@ class MembershipLimits(_Section):
     vulnerable_tenth_required: bool
 
 
+class CriteriaLimits(_Section):
+    """Limits on singling out, linkability and inference."""
+
+    largest_excess: float = Field(gt=0, lt=1)
+
+
 class HoldoutLimits(_Section):
     """Limits on the holdout."""
 
@@ -103,6 +121,7 @@ class Policy(_Section):
     guarantee: GuaranteeLimits
     replay: ReplayLimits
     membership: MembershipLimits
+    criteria: CriteriaLimits
     holdout: HoldoutLimits
     controls: ControlLimits
     traces: TraceLimits
@@ -234,9 +253,13 @@ def _attack(policy: Policy, result: AuditResult, n_tests: int) -> Judgement:
     figures = [figure for figure in (result.value, result.p_value, *(result.interval or ())) if figure is not None]
     if not all(map(math.isfinite, figures)):
         return Judgement(subject=subject, light="inconclusive", reason="the figure is not a finite number")
-    limit = _interval_limit(policy, result)
+    limit, largest = _interval_limit(policy, result), policy.criteria.largest_excess
     if limit is not None and result.interval is not None:
         return _by_interval(subject, result.interval, limit)
+    if result.audit in CRITERIA and result.interval is not None and (result.p_value is None or result.interval[0] > largest):
+        low, high = result.interval
+        reason = f"interval {low:.3f} to {high:.3f}, fails if its lower end is above {largest:g}"
+        return Judgement(subject=subject, light="fail" if low > largest else "pass", reason=reason)
     if result.p_value is None:
         return Judgement(subject=subject, light="inconclusive", reason="no limit of the policy applies to this figure")
     corrected = min(1.0, result.p_value * n_tests)
@@ -256,7 +279,10 @@ def _may_be_missing(policy: Policy, result: AuditResult) -> bool:
 
 def _interval_limit(policy: Policy, result: AuditResult) -> float | None:
     """The policy's limit for figures that are judged by their interval."""
-    limits = policy.membership
+    limits, excess = policy.membership, policy.criteria.largest_excess
+    if result.audit in CRITERIA:
+        # Lights apply to everyone. Few people are in the tenth or claim a link: there only a lower end above the limit tells.
+        return excess if result.population == "everyone" and result.metric in CRITERIA[result.audit] else None
     return {
         "AUC": limits.auc,
         "TPR at 1.0% FPR": limits.true_positive_rate_at_1_percent,

@@ -60,7 +60,8 @@ METHODS = (
     "Split by person with independent coins before anything is fitted; held-out people are never used for fitting.",
     "Each mechanism is reserved in the ledger before it runs; one accountant adds all of them up.",
     "Exact replay, unique-combination replay and nearest-neighbour replay of all training records against all held-out records.",
-    "Membership inference by distance and by calibrated nearest neighbours, on everyone and on the most isolated tenth.",
+    "Membership inference by distance, calibrated neighbours, marginal densities and a classifier, for all and the most isolated tenth.",
+    "Singling out, linkability and attribute inference, each against held-out people and against guessing.",
     "The same attacks on releases with a known leak and on releases without any, made of the same records.",
     "The verdict is the worst judgement; what was skipped or could not be measured counts as inconclusive.",
 )
@@ -210,6 +211,7 @@ def audit(run: AuditRun) -> dict[str, Any]:
         "seconds": round(run.seconds, 1),
         "notes": list(run.notes),
         "floors": dict(run.floors),
+        "noisy_floors": dict(run.noisy_floors),
         "results": [_result(result) for result in run.results],
         "controls": [_control(control) for control in run.controls],
     }

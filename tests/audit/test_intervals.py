@@ -16,6 +16,7 @@ from privsynth.audit.intervals import (
     clopper_pearson,
     hypergeometric_tail,
     rate_difference,
+    score_difference,
     smallest_flagged_rate,
     threshold_at,
     true_positive_rate,
@@ -160,3 +161,24 @@ def test_smallest_flagged_rate_is_the_first_that_is_flagged():
     found = round(rate * 200)
     assert hypergeometric_tail(found, found + 1, 200, 300) <= 1e-3 < hypergeometric_tail(found - 1, found, 200, 300)
     assert smallest_flagged_rate(3, 3, 0.01, 1e-6) is None
+
+
+def test_score_difference_is_newcombes_own_example():
+    # Newcombe (1998), table II, method 10: 56/70 against 48/80, and 9/10 against 3/10
+    assert score_difference(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert score_difference(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "control"), [(0.5, 0.5), (0.3, 0.25), (0.05, 0.05)])
+def test_score_difference_covers(rate, control):
+    # 2 000 draws at 95 %: a share below .935 has probability below 2e-3
+    rng = np.random.default_rng(0)
+    found, of_control = rng.binomial(600, rate, 2000), rng.binomial(500, control, 2000)
+    ends = np.array([score_difference(int(a), 600, int(b), 500) for a, b in zip(found, of_control, strict=True)])
+    covered = (ends[:, 0] <= rate - control) & (rate - control <= ends[:, 1])
+    assert covered.mean() > 0.935
+
+
+def test_score_difference_refuses_more_successes_than_trials():
+    with pytest.raises(AuditError, match="at most all"):
+        score_difference(3, 2, 0, 5)

@@ -23,7 +23,10 @@ KINDS = {
 
 
 def dataset(frame: pd.DataFrame, role="train", unit="row") -> Dataset:
-    table = Table(name="t", columns=tuple(Column(name=name, kind=KINDS.get(name, "categorical")) for name in frame.columns))
+    table = Table(
+        name="t",
+        columns=tuple(Column(name=name, kind="identifier" if name == unit else KINDS.get(name, "categorical")) for name in frame.columns),
+    )
     schema = Schema(tables=(table,), privacy_unit=unit)
     return Dataset(tables={"t": conform(frame, schema, table)[0]}, schema=schema, role=role)
 
