@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 EXIT_OF = {"pass": 0, "fail": 1, "inconclusive": 3}
 USAGE_ERROR = 2
 
+SHOW_VALUES = "--show-values"
+"""With any command: an error about cells prints the first of them, on a terminal only."""
+
 DEMO_MARK = ".written-by-privsynth-demo"
 DEMO_NOTE = "Demo on fictional data, with a ledger that is thrown away: nothing of its budget is remembered."
 
@@ -44,7 +47,7 @@ _WIDTH = None if sys.stdout.isatty() else 140
 
 # No markup: a column named "[red]" is shown as it is.
 console = Console(highlight=False, markup=False, width=_WIDTH)
-errors = Console(stderr=True, highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False)
 
 _STYLE = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _SIGN = {"pass": "● passed", "fail": "■ failed", "inconclusive": "▲ inconclusive"}
@@ -54,18 +57,23 @@ def main() -> NoReturn:
     """Run the command line; every expected error becomes one line and exit code 2."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    show_values = SHOW_VALUES in arguments
+    if arguments[:1] != ["scan"]:  # the one command that takes the option itself
+        arguments = [argument for argument in arguments if argument != SHOW_VALUES]
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
     except PrivSynthError as error:
         if debug:
             raise
-        errors.print(f"{type(error).__name__}: {error}", soft_wrap=True)
+        errors.print(f"{type(error).__name__}: {_one_line(str(error))}", soft_wrap=True)
+        if show_values:
+            _show_values(error)
         sys.exit(USAGE_ERROR)
     except typer.TyperException as error:
         errors.print(f"UsageError: {error.format_message()}", soft_wrap=True)
         sys.exit(USAGE_ERROR)
     except (typer.Abort, KeyboardInterrupt):
-        errors.print("Stopped. What was reserved in the ledger stays charged if anything had been measured.")
+        errors.print("Stopped. What was reserved stays charged if anything had been measured; go on with: privsynth run PLAN --resume")
         sys.exit(USAGE_ERROR)
     except Exception as error:
         # The message of an unexpected error may quote private data: only its type is shown.
@@ -76,6 +84,21 @@ def main() -> NoReturn:
             soft_wrap=True,
         )
         sys.exit(USAGE_ERROR)
+
+
+def _one_line(text: str) -> str:
+    """The text without signs that would break the line or reorder it: names of columns and files may hold any."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _show_values(error: PrivSynthError) -> None:
+    """The cells that an error is about: private data, for a person at a terminal and nobody's log."""
+    if not error.values:
+        return
+    if not sys.stderr.isatty():
+        errors.print("The values are not shown: --show-values prints private data and needs a terminal.", soft_wrap=True)
+        return
+    errors.print(f"Values: {_one_line(', '.join(map(repr, error.values)))}", soft_wrap=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -201,36 +224,89 @@ def run(
     benchmark_split: Annotated[
         bool, typer.Option("--benchmark-split", help="Fixed 80/20 split of published figures; stamps the output insecure.")
     ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run of this plan.")] = False,
 ) -> int:
     """Run a plan: synthetic data, audits, report, release folder.
 
-    Example: privsynth run plan.toml
+    Example: privsynth run plan.toml; after a crash: privsynth run plan.toml --resume
     """
     from privsynth.config import Plan
     from privsynth.pipeline import run as run_plan
 
     loaded = Plan.load(plan)
     with _progress() as progress:
-        release = run_plan(loaded, internal=internal, benchmark=benchmark_split, progress=progress)
+        release = run_plan(
+            loaded,
+            internal=internal,
+            benchmark=benchmark_split,
+            resume=resume,
+            progress=progress,
+            warn=lambda line: errors.print(f"Warning: {line}", soft_wrap=True),
+        )
     _show(release)
     return EXIT_OF[release.verdict]
 
 
 @app.command()
+def status(folder: Annotated[Path, typer.Argument(help="The internal folder of a run.")]) -> int:
+    """Say how far a run has come and what can be done with it.
+
+    Example: privsynth status ~/.local/state/privsynth/internal/bank-clients-0123456789abcdef
+    """
+    from privsynth.stages import status as status_of
+
+    found = status_of(folder)
+    facts = found.facts
+    console.print(f"Run {facts.event_id} of {_one_line(facts.dataset)!r}, started {facts.started}: {facts.state}.")
+    if found.stages:
+        grid = Grid("Stage", "State")
+        for stage, state in found.stages.items():
+            grid.add_row(stage, state)
+        console.print(grid)
+    console.print(f"{len(found.files)} files, {sum(found.files.values()) / 1e6:.1f} MB. {found.next_step}", soft_wrap=True)
+    return 0
+
+
+@app.command()
+def purge(folder: Annotated[Path, typer.Argument(help="The internal folder of a run.")]) -> int:
+    """Remove a run's internal files, model and key; the ledger keeps that they were removed, and what was spent.
+
+    Example: privsynth purge ~/.local/state/privsynth/internal/bank-clients-0123456789abcdef
+    """
+    from privsynth.privacy import Ledger
+    from privsynth.stages import purge as purge_run
+
+    done = purge_run(folder, ledger=Ledger.open())
+    console.print(
+        f"Removed {len(done.removed)} files of run {done.facts.event_id}; the ledger says so. What was spent stays spent.", soft_wrap=True
+    )
+    if done.kept:
+        console.print(f"Left alone, not written by privsynth: {_one_line(', '.join(done.kept))}", soft_wrap=True)
+    return 0
+
+
+@app.command()
 def audit(
-    train: Annotated[Path, typer.Option(help="What the synthetic file was made from.")],
-    synthetic: Annotated[Path, typer.Option(help="The file under audit.")],
+    train: Annotated[Path | None, typer.Option(help="What the synthetic file was made from.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="The file under audit.")] = None,
     holdout: Annotated[Path | None, typer.Option(help="Other people of the same kind, never shown to the generator.")] = None,
     unit: Annotated[str, typer.Option(help="Column that identifies a person.")] = "row",
     out: Annotated[Path | None, typer.Option(help="Folder for the results as JSON (internal: do not hand over).")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat an audit exactly.")] = None,
+    mechanisms: Annotated[bool, typer.Option("--mechanisms", help="Audit privsynth's own mechanisms on public data instead.")] = False,
+    epsilon: Annotated[float, typer.Option(help="With --mechanisms: the epsilon they claim.")] = 1.0,
 ) -> int:
     """Attack anyone's synthetic file, with controls; no plan needed.
 
     Example: privsynth audit --train train.csv --holdout holdout.csv --synthetic synthetic.csv
     """
     from privsynth.auditing import audit_files
+    from privsynth.errors import PlanError
 
+    if mechanisms:
+        return _audit_mechanisms(epsilon)
+    if train is None or synthetic is None:
+        raise PlanError("--train and --synthetic are missing; expected both files (and --holdout), or --mechanisms alone")
     with _progress() as progress:
         outcome = audit_files(train, holdout, synthetic, unit=unit, seed=seed, progress=progress)
     for note in outcome.notes:
@@ -279,6 +355,7 @@ def ledger(
     """
     from privsynth.errors import LedgerError, PlanError
     from privsynth.privacy import Ledger
+    from privsynth.release import ledger_head_of
 
     book = Ledger.open()
     if (cap is None) != (epsilon is None):
@@ -289,8 +366,7 @@ def ledger(
         entries = book.entries()
         console.print(f"{len(entries)} entries, the chain holds. Head: {book.head()}", soft_wrap=True)
         if release is not None:
-            head = json.loads((release / "manifest.json").read_text(encoding="utf-8"))["ledger_head"]
-            if not book.contains(head):
+            if not book.contains(ledger_head_of(release)):
                 raise LedgerError(
                     f"release={str(release)!r} names a ledger head that is not here; "
                     "this ledger was truncated or restored from an older copy"
@@ -304,6 +380,42 @@ def ledger(
         )
     console.print(grid)
     return 0
+
+
+@app.command(name="app")
+def serve_app(port: Annotated[int, typer.Option(help="Port on this machine.")] = 8501) -> int:
+    """Open the app in a browser, for this machine only.
+
+    Example: privsynth app
+    """
+    from privsynth.app_pages.server import serve
+
+    return serve(port)
+
+
+def _audit_mechanisms(epsilon: float) -> int:
+    """Whether each mechanism leaks no more than it is charged for, on worst-case public data."""
+    from privsynth.mechanism_audit import audit_mechanisms
+
+    grid = Grid("Mechanism", "Claimed", "Leaks at least", "Could have shown", "Unit", "Runs", "Light")
+    results = audit_mechanisms(epsilon=epsilon)
+    for result in results:
+        light = "fail" if result.flagged else "pass" if result.has_power else "inconclusive"
+        grid.add_row(
+            result.mechanism,
+            _figure(result.claimed),
+            _figure(result.lower_bound),
+            _figure(result.ceiling),
+            result.unit,
+            str(result.n_runs),
+            _light(light),
+        )
+    console.print(grid)
+    verdict = (
+        "fail" if any(result.flagged for result in results) else "pass" if all(result.has_power for result in results) else "inconclusive"
+    )
+    _show_verdict(verdict)
+    return EXIT_OF[verdict]
 
 
 def _clear_demo(folder: Path) -> None:

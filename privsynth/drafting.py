@@ -50,9 +50,6 @@ tables = "tree"
 text = "drop"
 # rows = 5000
 
-[audit]
-minutes = 5
-
 [release]
 folder = {folder}
 # purpose = "..."
@@ -72,8 +69,17 @@ def draft_plan(data: str | Path, *, relative_to: Path) -> str:
         SourceError: The table cannot be read.
     """
     data = Path(data)
-    frame = sources.read(data).frame
-    found = pii.scan(frame, rng=np.random.default_rng(0))
+    return plan_text(pii.scan(sources.read(data).frame, rng=np.random.default_rng(0)), data, relative_to=relative_to)
+
+
+def plan_text(found: pii.ScanReport, data: Path, *, relative_to: Path) -> str:
+    """A commented plan for a table that was scanned already; holds no value of the data.
+
+    Args:
+        found: The scan of the table.
+        data: The table.
+        relative_to: Folder of the plan, which the path to the data is relative to.
+    """
     head = _HEAD.format(
         name=json.dumps(data.stem, ensure_ascii=False),
         table=_key(data.stem),

@@ -13,12 +13,49 @@ PrivSynthError
 └── ReleaseError                    a release folder cannot be written or read
 
 A message is one line: what was wrong (``name=value``), what was expected, and the next step.
-It never holds a cell of private data: it names the column, the number of rows and the kind.
+It never holds a cell of private data: it names the column, the records and the kind. The cells themselves travel beside the
+message (``values``), for a person who asks for them on a terminal.
+
+Records are numbered from 1 in the file's order, the header not counted: line numbers would mislead where cells hold line breaks.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+SHOWN_VALUES = 5
+"""How many cells an error carries."""
 
 
 class PrivSynthError(Exception):
     """Base of all errors that privsynth raises on purpose."""
+
+    values: tuple[str, ...] = ()
+    """The first cells that the error is about: private data, so never part of the message or of a log."""
+
+    def about(self, values: Iterable[object]) -> Self:
+        """This error, carrying the first of these cells."""
+        self.values = tuple(str(value) for value, _ in zip(values, range(SHOWN_VALUES), strict=False))
+        return self
+
+
+def records(positions: Iterable[int]) -> str:
+    """The records at these positions, counted from 0, as words for a message.
+
+    >>> records([4])
+    'record 5'
+    >>> records([0, 1, 2])
+    'records 1, 2 and 3'
+    >>> records(range(1000))
+    'records 1, 2, 3, 4, 5 and 995 more'
+    """
+    numbers = [position + 1 for position in positions]
+    if len(numbers) == 1:
+        return f"record {numbers[0]}"
+    if len(numbers) <= SHOWN_VALUES:
+        return f"records {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+    return f"records {', '.join(map(str, numbers[:SHOWN_VALUES]))} and {len(numbers) - SHOWN_VALUES} more"
 
 
 class PlanError(PrivSynthError, ValueError):

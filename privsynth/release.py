@@ -151,22 +151,69 @@ def _probe(folder: Path) -> None:
         raise ReleaseError(f"folder={str(folder)!r} cannot be written ({error.strerror}); choose another") from None
 
 
+def release_draft(folder: Path, event_id: str) -> Path:
+    """Where a release folder is built before it gets its name; the run's id tells it from another run's."""
+    return folder.parent / f".{folder.name}.{event_id}.part"
+
+
 @contextmanager
-def folder_in_one_step(folder: Path, *, mode: int = 0o755) -> Iterator[Path]:
+def folder_in_one_step(folder: Path, *, event_id: str, mode: int = 0o755) -> Iterator[Path]:
     """A temporary folder that becomes ``folder`` when the block ends well, and vanishes otherwise."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
+    draft = release_draft(folder, event_id)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if draft.exists():  # of a process that was killed
+            shutil.rmtree(draft)
         draft.mkdir(mode=0o700)
         yield draft
         draft.chmod(mode)
+        sync_tree(draft)
         if folder.exists():
             raise ReleaseError(f"folder={str(folder)!r} appeared during the run; the release was not written over it")
         draft.rename(folder)
+        sync(folder.parent)
     except OSError as error:
-        raise ReleaseError(f"folder={str(folder)!r} cannot be written ({error.strerror}); free space or choose another") from None
+        raise ReleaseError(
+            f"folder={str(folder)!r} cannot be written ({error.strerror}); free space, then continue with: privsynth run PLAN --resume"
+        ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder's files and names to disk, so that a later rename never outlives what it names."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def event_id_of(folder: Path) -> str | None:
+    """The event id that a release folder's manifest states; None if there is no readable manifest."""
+    try:
+        stated = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["event_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(stated)
+
+
+def ledger_head_of(folder: Path) -> str:
+    """The ledger head that a release folder's manifest states.
+
+    Raises:
+        ReleaseError: There is no readable manifest.
+    """
+    try:
+        return str(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["ledger_head"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ReleaseError(f"release={str(folder)!r} has no readable manifest.json; expected a release folder") from None
 
 
 def manifest(folder: Path, *, release: Mapping[str, Any], internal: Mapping[str, bytes], key: bytes) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from privsynth.schema import SECONDS, Column, Kind, Table
 
 DELIMITERS = ",;\t|"
 _MAX_BLOCK_BYTES = 2**30
+MAX_COLUMNS = 20_000
+"""Wider files are refused: they are records written as columns."""
+
 MAX_SCALE = 15
 """Digits after the point that a float64 can show."""
 
@@ -67,6 +71,9 @@ def read(path: str | Path, *, encoding: str | None = None, delimiter: str | None
 def write(frame: pd.DataFrame, path: str | Path, *, table: Table | None = None) -> None:
     """Write a typed frame as CSV (UTF-8) or Parquet, by the file name's ending.
 
+    In CSV a text cell, or a column's name, that a spreadsheet would run as a formula gets an apostrophe before it
+    (``count_formulas``).
+
     Args:
         frame: Typed as ``dataset.conform`` types it.
         path: The file.
@@ -76,8 +83,60 @@ def write(frame: pd.DataFrame, path: str | Path, *, table: Table | None = None) 
     if path.suffix == ".parquet":
         write_chunks([frame], path, table=table)
     else:
-        frame = frame if table is None else _as_declared(frame, table)
-        frame.to_csv(path, index=False, date_format="%Y-%m-%d" if _only_dates(frame) else "%Y-%m-%dT%H:%M:%S", lineterminator="\n")
+        has_returns = any(frame[name].map(_holds_return).any() for name in frame.select_dtypes(object))
+        shown = _without_formulas(frame)
+        shown = shown if table is None else _as_declared(shown, table)
+        shown = _with_iso_dates(shown, "D" if _only_dates(shown) else "s").rename(columns=_as_plain_text)
+        # pandas leaves a bare carriage return unquoted, and every reader takes it for the end of the record.
+        shown.to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)
+
+
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+_NUMBER_OR_PHONE = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\+\d[\d ()./-]*\d")
+
+
+def is_formula(value: object) -> bool:
+    """Whether a spreadsheet may run a text cell (OWASP, CSV injection): it begins like one and is no number or phone number.
+
+    >>> is_formula("=1+1"), is_formula("-2+3+cmd|' /C calc'!A0"), is_formula("-5"), is_formula("+41 44 123 45 67")
+    (True, True, False, False)
+    """
+    return isinstance(value, str) and _FORMULA.match(value) is not None and _NUMBER_OR_PHONE.fullmatch(value) is None
+
+
+def count_formulas(frame: pd.DataFrame) -> int:
+    """How many text cells ``write`` puts an apostrophe before."""
+    return sum(int(frame[name].map(is_formula).sum()) for name in frame.select_dtypes(object))
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with an apostrophe before text that a spreadsheet would run."""
+    plain = frame.copy(deep=False)
+    for name in frame.select_dtypes(object):
+        plain[name] = frame[name].map(_as_plain_text)
+    return plain
+
+
+def _holds_return(value: object) -> bool:
+    return isinstance(value, str) and "\r" in value
+
+
+def _with_iso_dates(frame: pd.DataFrame, unit: Literal["D", "s"]) -> pd.DataFrame:
+    """The frame with datetimes as ISO 8601 text; ``strftime`` would write the year 1 as "1"."""
+    plain = frame.copy(deep=False)
+    for name in frame.select_dtypes("datetime"):
+        plain[name] = _iso(frame[name], unit)
+    return plain
+
+
+def _iso(values: pd.Series[Any], unit: Literal["D", "s"]) -> pd.Series[Any]:
+    text = np.datetime_as_string(values.to_numpy().astype("datetime64[s]"), unit=unit, casting="unsafe").astype(object)
+    text[values.isna().to_numpy()] = None
+    return pd.Series(text, index=values.index)
+
+
+def _as_plain_text(value: Any) -> Any:
+    return f"'{value}" if is_formula(value) else value
 
 
 def write_chunks(chunks: Iterable[pd.DataFrame], path: str | Path, *, table: Table | None = None) -> int:
@@ -140,7 +199,7 @@ def _as_declared(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
             local = values.dt.tz_localize("UTC").dt.tz_convert(column.zone)
             shown[column.name] = local.dt.strftime("%Y-%m-%dT%H:%M:%S%z")
         elif column.kind == "datetime":
-            shown[column.name] = values.dt.strftime("%Y-%m-%d" if column.step % SECONDS["day"] == 0 else "%Y-%m-%dT%H:%M:%S")
+            shown[column.name] = _iso(values, "D" if column.step % SECONDS["day"] == 0 else "s")
     return frame.assign(**shown)
 
 
@@ -203,7 +262,11 @@ def _bytes_of(path: Path) -> bytes:
 
 def _require_usable_header(path: Path, names: list[Any]) -> None:
     text = list(map(str, names))
-    repeated = sorted({name for name in text if text.count(name) > 1})
+    if len(text) > MAX_COLUMNS:
+        raise SourceError(
+            f"file={str(path)!r} has {len(text)} columns; expected at most {MAX_COLUMNS}: one record a line, one cell a value"
+        )
+    repeated = sorted(name for name, count in Counter(text).items() if count > 1)
     if repeated:
         raise SourceError(f"file={str(path)!r} has two columns named {repeated[0]!r}; expected distinct names")
     if any(not name.strip() for name in text):
@@ -260,10 +323,12 @@ def _csv_fault(path: Path, message: str) -> str:
     shape = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
     if shape:
         row, expected, actual = shape.groups()
-        return f"file={str(path)!r}: row {row} has {actual} cells, the header has {expected}; quote cells that hold the delimiter"
+        return (
+            f"file={str(path)!r}: record {int(row) - 1} has {actual} cells, the header has {expected}; quote cells that hold the delimiter"
+        )
     shape = re.search(r"Expected (\d+) columns, got (\d+)", message)
     if shape:
-        return f"file={str(path)!r}: a row has {shape[2]} cells, the header has {shape[1]}; quote cells that hold the delimiter"
+        return f"file={str(path)!r}: a record has {shape[2]} cells, the header has {shape[1]}; quote cells that hold the delimiter"
     return f"file={str(path)!r} is not a well-formed CSV file; check quotes and line ends"
 
 
@@ -361,7 +426,7 @@ def _read_json_lines(path: Path, data: bytes, encoding: str | None, delimiter: s
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             records.append(_flat_object(path, number, _parsed_json(path, number, line)))
-    return Reading(frame=_frame_of(records), notes=(note,))
+    return Reading(frame=_frame_of(path, records), notes=(note,))
 
 
 def _read_json(path: Path, data: bytes, encoding: str | None, delimiter: str | None) -> Reading:
@@ -369,7 +434,8 @@ def _read_json(path: Path, data: bytes, encoding: str | None, delimiter: str | N
     values = _parsed_json(path, 1, text)
     if not isinstance(values, list) or not values:
         raise SourceError(f"file={str(path)!r} is not a list of records; expected [{{...}}, ...], or JSON lines in a .jsonl file")
-    return Reading(frame=_frame_of([_flat_object(path, number, value) for number, value in enumerate(values, start=1)]), notes=(note,))
+    records = [_flat_object(path, number, value) for number, value in enumerate(values, start=1)]
+    return Reading(frame=_frame_of(path, records), notes=(note,))
 
 
 def _parsed_json(path: Path, number: int, text: str) -> Any:
@@ -395,8 +461,9 @@ def _flat_object(path: Path, number: int, value: Any) -> dict[str, Any]:
     return value
 
 
-def _frame_of(records: list[dict[str, Any]]) -> pd.DataFrame:
+def _frame_of(path: Path, records: list[dict[str, Any]]) -> pd.DataFrame:
     names = list(dict.fromkeys(name for record in records for name in record))
+    _require_usable_header(path, names)  # before a cell is made for every record and name
     cells = {name: np.array([record.get(name) for record in records] + [None], dtype=object)[:-1] for name in names}
     return pd.DataFrame(cells, dtype=object)
 

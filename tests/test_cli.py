@@ -326,6 +326,6 @@ def test_version_and_help(ran):
     assert call(ran.base, "--version").out.strip() == __version__
     shown = call(ran.base, "--help")
     assert shown.code == 0
-    for command in ("demo", "init", "scan", "check", "run", "audit", "report", "ledger"):
+    for command in ("demo", "init", "scan", "check", "run", "status", "purge", "audit", "report", "ledger"):
         assert command in shown.out
         assert "Example: privsynth" in call(ran.base, command, "--help").out

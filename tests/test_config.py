@@ -62,7 +62,7 @@ def column(**facts):
         ("tables.clients.columns.age.quasi_identifer", "quasi_identifier"),
         ("privacy.epsilom", "epsilon"),
         ("synthesis.row", "rows"),
-        ("audit.minute", "minutes"),
+        ("audit.secret", "secrets"),
         ("release.foldr", "folder"),
     ],
 )
@@ -108,7 +108,6 @@ def test_what_a_person_has_to_state_has_no_default(place):
         ("dataset.name", ""),
         ("audit.pool_rate", 0.0),
         ("audit.pool_rate", 1.1),
-        ("audit.minutes", 0.0),
         ("release.expires", "2027-01-01"),
         ("release.format", "xlsx"),
         ("release.sensitivity", "secret"),

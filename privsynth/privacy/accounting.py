@@ -5,8 +5,8 @@ One function, ``total``, serves both ends: it is what the noise is solved with b
 
 * discrete Gaussian noise satisfies the same zCDP as continuous noise (arXiv:2004.00010, Theorem 14);
 * the exponential mechanism at epsilon satisfies epsilon^2/8-zCDP (arXiv:2004.07223, Lemma 3.4);
-* partition selection at (epsilon, delta) satisfies delta-approximate epsilon^2/2-zCDP (Bun & Steinke 2016,
-  arXiv:1605.02065, Lemma 8.8): its delta is split off first, deltas add up.
+* partition selection at (epsilon, delta) is epsilon-DP but for an event of probability delta, hence delta-approximate
+  epsilon^2/2-zCDP (Bun & Steinke 2016, arXiv:1605.02065, Proposition 1.4 and Section 8): its delta is split off first, deltas add up.
 
 Renyi composition holds for adaptively chosen queries whose parameters were fixed beforehand, which is how a
 plan is reserved. Unknown events are refused, never ignored.

@@ -100,7 +100,7 @@ class Balance:
         epsilon: Sum of the releases' epsilons, inf if one had no proof.
         delta: Sum of the releases' deltas.
         cap: Largest epsilon allowed in all.
-        attempts: Reservations made, those that were given up included.
+        attempts: Runs started, those that were refused or given up included.
         releases: Reservations that count.
     """
 
@@ -473,7 +473,7 @@ def balance_of(entries: Sequence[Entry], population: str) -> Balance:
         epsilon=math.fsum(_number(body["epsilon"]) for body in [*charged, *again]),
         delta=math.fsum(body["delta"] for body in [*charged, *again]),
         cap=caps[-1] if caps else 0.0,
-        attempts=len(reserved),
+        attempts=len({entry.body["id"] for entry in own if entry.kind in ("attempt", "reserve")}),
         releases=len(charged),
     )
 
