@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check app bench report clean
+.PHONY: setup demo test check app browser bench report clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +26,14 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q
+
+app: setup
+	$(BIN)/privsynth app
+
+# The one test that needs a browser: Debian's, installed here where it is missing and may be.
+browser: setup
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pytest -m browser
 
 bench: setup
 	$(BIN)/python benchmarks/main_job.py

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Threads that wait for a busy core spin: on a shared machine they cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

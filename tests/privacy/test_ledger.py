@@ -127,9 +127,13 @@ def test_an_error_before_any_spending_gives_the_reservation_back(ledger):
 
 
 def test_an_error_after_spending_keeps_it_charged(ledger):
-    with pytest.raises(ValueError, match="late"), reserve(ledger, 1.0) as reservation:
-        reservation.spend("tables", "a count")
-        raise ValueError("late")
+    def stop_late():
+        with reserve(ledger, 1.0) as reservation:
+            reservation.spend("tables", "a count")
+            raise ValueError("late")
+
+    with pytest.raises(ValueError, match="late"):
+        stop_late()
     assert ledger.balance("bank").epsilon == pytest.approx(1.0, rel=1e-4)
 
 
@@ -242,7 +246,7 @@ def test_a_lost_key_is_no_fresh_start(ledger):
     with reserve(ledger, 1.0):
         pass
     ledger.path.with_suffix(".key").unlink()
-    with pytest.raises(LedgerError, match="key=.* is missing"):
+    with pytest.raises(LedgerError, match=r"key=.* is missing"):
         reserve(ledger, 1.0, Population(name="renamed", units=PEOPLE.units))
 
 
@@ -256,6 +260,7 @@ def test_a_few_people_out_of_very_many_are_noticed(ledger):
 
 def test_a_fact_read_off_the_data_has_no_finite_price(ledger):
     from fakes import people_dataset
+
     from privsynth import tabular
     from privsynth.tabular.tree import Tree
 

@@ -1,0 +1,245 @@
+"""The app in a real Chromium: two people at once, a release each, downloads that verify, nothing sent anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+CANARY = "Zebulon-Quixworth"
+HOSTILE_COLUMN = "<script>window.hacked=1</script>![x](http://127.0.0.1:9/leak)"
+HOSTILE_FILE = "..%2f<b>=cmd()clients.csv"
+LONG = 300_000  # milliseconds
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+
+
+def table(n: int = 2500) -> bytes:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "person": [f"P{i:05d}" for i in range(n)],
+            "mail": [f"p{i}@mail.invalid" for i in range(n)],
+            "age": rng.integers(18, 90, n),
+            "town": rng.choice(["Ulm", "Bonn", "Kiel"], n, p=[0.5, 0.3, 0.2]),
+            HOSTILE_COLUMN: rng.choice(["=1+1", "<img src=x onerror=alert(1)>", "plain"], n),
+            "member": rng.random(n) < 0.4,
+        }
+    )
+    frame.loc[3, "mail"] = f"{CANARY}@mail.invalid"
+    return frame.to_csv(index=False).encode()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    """The app as ``privsynth app`` serves it; yields its address and its log."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    (folder / "temporary").mkdir()
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder / "temporary"),
+        "PRIVSYNTH_LEDGER": str(folder / "state" / "ledger.sqlite"),
+        "HOME": str(folder),
+        "STREAMLIT_SERVER_HEADLESS": "true",
+        "STREAMLIT_SERVER_ADDRESS": "0.0.0.0",  # the flags of the app stand above it
+    }
+    log = folder / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "privsynth", "app", "--port", str(port)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+        )
+    try:
+        _wait_for(f"http://localhost:{port}/_stcore/health")
+        yield f"http://localhost:{port}", log
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert not list((folder / "temporary").glob("privsynth-app-*")), "the server left private files behind"
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the server did not start")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+class Visitor:
+    """One person's browser: what it asked for and what its console said."""
+
+    def __init__(self, browser, address: str, *, width: int = 1280) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+        self.context.set_default_timeout(LONG)  # the machine may be shared
+        self.page = self.context.new_page()
+        self.hosts: set[str] = set()
+        self.console: list[str] = []
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname or ""))
+        self.page.on("websocket", lambda opened: self.hosts.add(urlsplit(opened.url).hostname or ""))
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.goto(address)
+
+    def heading(self, text: str):
+        self.page.get_by_role("heading", name=text).wait_for()
+
+    def uploader(self, label: str):
+        return self.page.get_by_test_id("stFileUploader").filter(has_text=label).locator("input[type=file]")
+
+    def settle(self) -> None:
+        """Wait until the page has taken up what was typed."""
+        self.page.wait_for_timeout(300)
+        self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+        self.page.wait_for_timeout(200)
+
+    def download(self, label: str) -> zipfile.ZipFile:
+        with self.page.expect_download() as waiting:
+            self.page.get_by_role("button", name=label).click()
+        return zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
+
+    def picture(self, path: Path) -> None:
+        """The whole page as one picture."""
+        height = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        width = self.page.viewport_size["width"]
+        self.page.set_viewport_size({"width": width, "height": min(height + 60, 12_000)})
+        self.page.wait_for_timeout(1500)
+        self.page.screenshot(path=str(path))
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+
+def assert_verifies(release: zipfile.ZipFile) -> dict:
+    """Every file has the hash that the manifest names, and there is no other."""
+    manifest = json.loads(release.read("manifest.json"))
+    assert {entry["path"] for entry in manifest["files"]} == set(release.namelist()) - {"manifest.json"}
+    for entry in manifest["files"]:
+        assert hashlib.sha256(release.read(entry["path"])).hexdigest() == entry["sha256"]
+    return manifest
+
+
+def fill_in(visitor: Visitor) -> None:
+    """The decisions that a person has to take for the uploaded table."""
+    page = visitor.page
+    page.get_by_label("What identifies one person?").click()
+    page.get_by_role("option", name="column person").click()
+    visitor.settle()
+    for role, label, text in (
+        ("textbox", "delta: the chance", "1e-6"),
+        ("spinbutton", "Synthetic rows", "500"),
+        ("textbox", "Recipient", "Example Analytics"),
+    ):
+        page.get_by_role(role, name=label).fill(text)
+        page.keyboard.press("Tab")
+        visitor.settle()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    for _ in range(7):  # not chosen, 0.1, 0.25, 0.5, 1, 2, 3, 4
+        page.keyboard.press("ArrowRight")
+    visitor.settle()
+    page.get_by_text("I have looked at every column").click()
+    visitor.settle()
+
+
+def test_two_people_make_releases_at_once(server, browser, folder):
+    address, log = server
+    pictures = Path(os.environ.get("PRIVSYNTH_PICTURES", folder))
+
+    one = Visitor(browser, address)
+    one.heading("6 · Check")
+    one.page.get_by_text("thrown away").wait_for()
+    one.picture(pictures / "sample-1280-form.png")
+    one.page.get_by_role("button", name="Make the release").click()
+    one.page.get_by_role("button", name="Cancel").wait_for()
+    one.page.screenshot(path=str(pictures / "sample-1280-run.png"))
+
+    two = Visitor(browser, address, width=390)
+    two.heading("1 · Data")
+    two.page.get_by_text("My own table").click()
+    two.uploader("One table, one file").set_input_files({"name": HOSTILE_FILE, "mimeType": "text/csv", "buffer": table()})
+    two.heading("6 · Check")
+    assert two.page.get_by_role("heading", name="8 · Decision sheet").count() == 0
+    two.page.get_by_text("Still to be decided by you").wait_for()
+    fill_in(two)
+    two.page.get_by_text("your ledger").wait_for()
+    two.picture(pictures / "upload-390-form.png")
+    two.page.get_by_role("button", name="Make the release").click()
+    two.page.get_by_role("button", name="Cancel").wait_for()
+    two.page.screenshot(path=str(pictures / "upload-390-run.png"))
+
+    one.heading("8 · Decision sheet")
+    sample = one.download("Release (ZIP)")
+    assert_verifies(sample)
+    assert len(pd.read_csv(io.BytesIO(sample.read("data/clients.csv")))) == 5000
+    one.picture(pictures / "sample-1280-sheet.png")
+
+    two.heading("8 · Decision sheet")
+    two.picture(pictures / "upload-390-sheet.png")
+    assert "report.html" in two.download("Internal evidence (ZIP)").namelist()
+    own = two.download("Release (ZIP)")
+    manifest = assert_verifies(own)
+    (name,) = [path for path in own.namelist() if path.startswith("data/")]
+    assert len(pd.read_csv(io.BytesIO(own.read(name)))) == 500
+
+    assert HOSTILE_COLUMN not in one.page.content()
+    assert one.page.get_by_text("Example Analytics").count() == two.page.get_by_text("thrown away").count() == 0
+    assert two.page.evaluate("window.hacked") is None
+    assert all(frame.evaluate("window.hacked") is None for frame in two.page.frames)
+    assert one.hosts | two.hosts <= {"localhost", "127.0.0.1", ""}
+    shown = "\n".join([*one.console, *two.console, log.read_text(errors="replace")])
+    for private in (CANARY, "mail.invalid", "app_pages"):  # the last: a traceback through the app
+        assert private not in shown
+
+    from privsynth.privacy import Ledger
+
+    ledger = Ledger.open(folder / "state" / "ledger.sqlite")
+    assert ledger.contains(manifest["ledger_head"])
+    assert len(ledger.populations()) == 1  # the sample left no trace in the real ledger
+
+    folders = list((folder / "temporary").glob("privsynth-app-*/session-*"))
+    assert len(folders) == 2
+    two.page.get_by_role("button", name="End this session").click()
+    two.settle()
+    assert not any(list(path.rglob("*clients*")) for path in folders if path.exists() and "upload" in str(list(path.rglob("*"))))
+    one.context.close()
+    two.context.close()
