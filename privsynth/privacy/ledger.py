@@ -5,7 +5,7 @@ changed or removed entry breaks the chain, and a truncated ledger lacks the head
 reveals nothing: it is a hash over nonces.
 
 The cap belongs to a *population* (these people), not to a plan. A population is known by its declared name and by a keyed
-sketch of its unit ids: the smallest few ten thousand HMACs under a key that never leaves this machine. The same
+sketch of its unit ids: the smallest few ten thousand keyed hashes under a key that never leaves this machine. The same
 people under another name share sketch entries, and the reservation is refused.
 
 Releases of one population are added up: the sum of their closed (epsilon, delta) pairs is a valid bound however
@@ -15,7 +15,6 @@ the second was chosen after seeing the first (basic composition).
 from __future__ import annotations
 
 import hashlib
-import heapq
 import hmac
 import json
 import math
@@ -29,6 +28,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from privsynth.errors import BudgetExceededError, LedgerError
 from privsynth.privacy.accounting import Total, delta_limit, total
@@ -345,9 +346,11 @@ class Ledger:
         return key
 
     def _sketch(self, people: Iterable[str]) -> list[str]:
-        """The ``SKETCH_SIZE`` smallest keyed hashes of the ids, 16 hex digits each."""
+        """The ``SKETCH_SIZE`` smallest keyed hashes of the ids (BLAKE2b as a MAC), 16 hex digits each, increasing."""
         key = self.local_key("identity of people")
-        return heapq.nsmallest(SKETCH_SIZE, (hmac.digest(key, person.encode(), "sha256")[:8].hex() for person in people))
+        hashes = b"".join(hashlib.blake2b(person.encode(), key=key, digest_size=8).digest() for person in people)
+        smallest = np.sort(np.frombuffer(hashes, dtype=">u8"))[:SKETCH_SIZE]
+        return [f"{value:016x}" for value in smallest.tolist()]
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
