@@ -126,7 +126,7 @@ def inside(target: str):
 
 
 def kinds(base: Path) -> list[str]:
-    return [entry.kind for entry in ledger_of(base).entries() if entry.kind not in ("cap", "sketch")]
+    return [entry.kind for entry in ledger_of(base).entries() if entry.kind not in ("attempt", "cap", "sketch")]
 
 
 def spent(base: Path) -> float:
@@ -194,7 +194,7 @@ def test_the_split_is_drawn_once(base, monkeypatch):
     seen = []
     measure = pipeline._measure
     monkeypatch.setattr(
-        pipeline, "_measure", lambda plan, dataset, split, *rest, **more: seen.append(split) or measure(plan, dataset, split, *rest, **more)
+        pipeline, "_measure", lambda dataset, split, *rest, **more: seen.append(split) or measure(dataset, split, *rest, **more)
     )
     run(base, resume=True)
     (split,) = seen
