@@ -125,7 +125,7 @@ def _columns(data: Data, values: Mapping[str, Any], findings: list[dict[str, Any
         key=f"columns {data.key}",
         hide_index=True,
         num_rows="fixed",
-        height=min(36 * (len(rows) + 1), 800),
+        height=min(35 * (len(rows) + 1) + 2, 800),
         disabled=["column", "evidence"],
         column_config={
             "column": text("Column", pinned=True),
@@ -180,7 +180,7 @@ def _facts(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
         help="The key of their budget: the same people keep the same name in every release.",
     )
     units = [ROW, *names]
-    unit = right.selectbox(
+    unit = left.selectbox(
         "What identifies one person?",
         units,
         index=_place(units, dataset.get("privacy_unit")),
@@ -196,10 +196,10 @@ def _facts(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
         key=f"people {data.key}",
         help="Lets the check say what can be reached. Never count them in the data.",
     )
-    rows_per_person = right.number_input(
+    rows_per_person = left.number_input(
         "Rows of one person, at most", min_value=1, value=table.get("max_rows_per_person", 1), key=f"rows per person {data.key}"
     )
-    target = left.selectbox(
+    target = right.selectbox(
         "What will the recipient predict?",
         names,
         index=_place(names, table.get("target")),
@@ -212,7 +212,7 @@ def _facts(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
         key=f"violation {data.key}",
         help="clip moves it to the nearest bound, and counts it in the internal report",
     )
-    encoding = left.text_input("Encoding of a text file", table.get("encoding", "utf-8"), key=f"encoding {data.key}")
+    encoding = right.text_input("Encoding of a text file", table.get("encoding", "utf-8"), key=f"encoding {data.key}")
     confirmed = st.checkbox(
         "I have looked at every column, and all these facts come from something other than the data",
         dataset.get("confirmed", True),

@@ -165,7 +165,8 @@ def odds(cost: Total) -> str:
     A guess with prior 1/2 ends at most at e^epsilon / (1 + e^epsilon), up to delta (Wasserman & Zhou 2010, arXiv:0811.2501, Section 2.2).
     """
     best = 1 / (1 + math.exp(-cost.epsilon))
-    shown = "almost 100 %" if best > 0.999 else f"{math.ceil(best * 100)} %"
+    # Rounded up, and never to certainty: 99.33 % becomes 99.4 %.
+    shown = "almost 100 %" if best > 0.999 else f"{math.ceil(best * 100)} %" if best < 0.99 else f"{math.ceil(best * 1000) / 10:g} %"
     return (
         "Someone who knows everything but one person's data, and thinks it as likely as not that the person is in the dataset, "
         f"can be at most {shown} sure after seeing the release (but for a chance of delta = {cost.delta:g})."
