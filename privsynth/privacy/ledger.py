@@ -332,7 +332,8 @@ class Ledger:
         path = self.path.with_suffix(".key")
         try:
             if not path.exists():
-                if any(entry.kind == "sketch" for entry in self.entries()):
+                # Looked at again after the entries: another process may have made key and first entry meanwhile.
+                if any(entry.kind == "sketch" for entry in self.entries()) and not path.exists():
                     raise LedgerError(
                         f"key={str(path)!r} is missing although the ledger knows people; restore it from a backup: "
                         "without it known people cannot be recognised"
