@@ -1,7 +1,5 @@
 """Listed names and places: found beside evidence, silent on everyday words."""
 
-import time
-
 import pytest
 
 pytest.importorskip("faker")
@@ -79,18 +77,6 @@ def test_everyday_words_follow_the_language():
 
 def test_everyday_words_are_no_places():
     assert not {place for place in place_list() if len(place) == 1} & {(word,) for word in common_words("en")}
-
-
-def test_time_grows_in_step_with_the_text():
-    def seconds(n):
-        text = "Anna Müller Van Der New York " * n
-        begin = time.process_time()
-        find_names(text)
-        return time.process_time() - begin
-
-    seconds(10)
-    # 8 times the text: 8 times the time, not 64; the factor leaves room for a busy machine.
-    assert seconds(8000) < 30 * max(seconds(1000), 0.01)
 
 
 def test_a_mention_holds_no_text():
