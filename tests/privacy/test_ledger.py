@@ -86,6 +86,7 @@ def test_other_people_are_no_overlap(ledger):
         pass
     with reserve(ledger, 1.0, Population(name="elsewhere", units=[f"stranger {i}" for i in range(500)])):
         pass
+    assert ledger.balance("elsewhere").releases == ledger.balance("bank").releases == 1
 
 
 def test_a_plan_dearer_than_its_budget_is_refused_and_costs_nothing(ledger):
