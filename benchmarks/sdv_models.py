@@ -50,7 +50,7 @@ def rows(gan_epochs: int, vae_epochs: int) -> list[dict[str, Any]]:
 
 def measure(table: str, row: dict[str, Any], adult: Path, seed: int) -> dict[str, Any]:
     """One row's figures."""
-    from privsynth import pipeline, tabular
+    from privsynth import pipeline, preflight, tabular
     from privsynth.audit.fidelity import fidelity
     from privsynth.audit.utility import train_on_synthetic
     from privsynth.config import Plan
@@ -65,7 +65,7 @@ def measure(table: str, row: dict[str, Any], adult: Path, seed: int) -> dict[str
     values["privacy"]["epsilon"] = row["epsilon"]
     values["synthesis"] |= {"tables": row["engine"], "settings": row.get("settings", {})}
     plan = Plan.from_dict(values, base=PLANS[table].parent)
-    engine = pipeline.synthesizer(plan)
+    engine = preflight.synthesizer(plan)
     dataset = pipeline.read(plan)[0]
     parts = benchmark_split(dataset)
     SystemNoise().discrete_gaussian(np.zeros(1, dtype=np.int64), 1.0)  # importing OpenDP and SDV is no part of a fit

@@ -195,7 +195,7 @@ def check(plan: Annotated[Path, typer.Argument(help="The plan.")]) -> int:
     Example: privsynth check plan.toml
     """
     from privsynth.config import Plan
-    from privsynth.pipeline import check as check_plan
+    from privsynth.preflight import check as check_plan
 
     loaded = Plan.load(plan)
     found = check_plan(loaded)

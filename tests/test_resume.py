@@ -192,9 +192,9 @@ def test_the_split_is_drawn_once(base, monkeypatch):
     killed(base, after("split"))
     drawn = np.load(run_folder(base) / "stages" / "split" / "parts.npy")
     seen = []
-    measure = pipeline._measure
+    measure = pipeline.measure
     monkeypatch.setattr(
-        pipeline, "_measure", lambda dataset, split, *rest, **more: seen.append(split) or measure(dataset, split, *rest, **more)
+        pipeline, "measure", lambda dataset, split, *rest, **more: seen.append(split) or measure(dataset, split, *rest, **more)
     )
     run(base, resume=True)
     (split,) = seen
@@ -468,7 +468,7 @@ def test_a_disk_that_fills_up_at_any_write_leaves_no_half_release_and_costs_once
         disk.install(patch)
         release = run(whole)
     # What is read is not what is tested here: it is measured once.
-    monkeypatch.setattr(pipeline, "_measure", lambda *arguments, **keywords: release.measurements)
+    monkeypatch.setattr(pipeline, "measure", lambda *arguments, **keywords: release.measurements)
     monkeypatch.setattr(pipeline, "_scan", lambda *arguments, **keywords: release.measurements.pii_scan)
     assert disk.count > 40
     recharged = 0

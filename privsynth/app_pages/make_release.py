@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from privsynth import pipeline, registry
+from privsynth import pipeline, preflight, registry
 from privsynth.app_pages import elements
 from privsynth.app_pages.form import KINDS, NOT_PERSONAL, UNDECIDED, Row, load, plan_of, rows_of
 from privsynth.app_pages.server import MAX_UPLOAD_MEGABYTES
@@ -320,16 +320,16 @@ def _check(session: Session, data: Data, form: Mapping[str, Any]) -> bool:
     return True
 
 
-def _checked(form: Mapping[str, Any]) -> pipeline.Preflight | str:
+def _checked(form: Mapping[str, Any]) -> preflight.Preflight | str:
     """The check of a form, or the line that says what is wrong; made once for each state of the form."""
     state = json.dumps(form)
     if st.session_state.get("checked state") != state:
         try:
-            st.session_state["checked"] = pipeline.check(plan_of(form))
+            st.session_state["checked"] = preflight.check(plan_of(form))
         except PrivSynthError as error:
             st.session_state["checked"] = f"{type(error).__name__}: {error}"
         st.session_state["checked state"] = state
-    checked: pipeline.Preflight | str = st.session_state["checked"]
+    checked: preflight.Preflight | str = st.session_state["checked"]
     return checked
 
 

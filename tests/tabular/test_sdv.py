@@ -15,7 +15,7 @@ from tabular_fakes import NoNoise, reserve
 
 pytest.importorskip("sdv", reason="the extra sdv is not installed")
 
-from privsynth import pipeline, registry, tabular
+from privsynth import pipeline, preflight, registry, tabular
 from privsynth.config import Plan
 from privsynth.dataset import Dataset, conform
 from privsynth.errors import PlanError, SchemaError
@@ -424,14 +424,14 @@ def plan_of(folder, engine, epsilon):
 
 
 def test_check_names_the_licence_and_says_that_there_is_no_guarantee(tmp_path):
-    found = pipeline.check(plan_of(tmp_path, "sdv:ctgan", "inf"))
+    found = preflight.check(plan_of(tmp_path, "sdv:ctgan", "inf"))
     assert LICENCE_NOTE in found.verdicts
     assert found.epsilon == float("inf")
     assert any("cannot pass" in line and "epsilon inf" in line for line in found.verdicts)
 
 
 def test_check_prints_the_noise_on_correlations_and_the_people_it_needs(tmp_path):
-    found = pipeline.check(plan_of(tmp_path, "sdv:gaussian-copula-dp", "0.2"))
+    found = preflight.check(plan_of(tmp_path, "sdv:gaussian-copula-dp", "0.2"))
     (line,) = [line for line in found.verdicts if line.startswith("correlations")]
     assert "at 525 rows" in line
     assert "refused" in line
