@@ -15,8 +15,8 @@ column, not 16), and noisy tables are shrunk towards the model before them (``en
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -24,21 +24,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from privsynth.dataset import Dataset
 from privsynth.errors import BudgetExceededError, PlanError
 from privsynth.privacy import Budget, NoiseSource, Reservation, Touch, ZeroConcentrated
 from privsynth.schema import Table
-from privsynth.tabular.base import STAGE, ColumnReport
+from privsynth.tabular.base import STAGE
+from privsynth.tabular.coded import CodedModel, load_coded, save_coded
 from privsynth.tabular.constraints import combination_of
 from privsynth.tabular.encode import determined_by
 from privsynth.tabular.entropy import Fit, Measurement, first_guess, fit_graph, prior_weight
 from privsynth.tabular.graph import Columns, GraphDistribution, JunctionTree, eliminate, junction_tree, neighbour_masks
 from privsynth.tabular.pairs import pair_tables
-from privsynth.tabular.prepare import BinLimits, CodedColumn, Prepared, Shares, count_codes, measured_columns, preparation_touches, prepare
-from privsynth.tabular.sampling import draw_chunks, draw_rows
-from privsynth.tabular.storage import load_columns, read_model, save_columns, table_from_json, write_model
+from privsynth.tabular.prepare import BinLimits, Prepared, Shares, count_codes, measured_columns, preparation_touches, prepare
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -362,55 +360,22 @@ def candidates(sizes: tuple[int, ...], measured: list[Columns], wanted: list[Col
 
 
 @dataclass(frozen=True, kw_only=True)
-class AimModel:
-    """A fitted graphical model: outputs of reserved mechanisms and public facts, and the reports' internal counts.
+class AimModel(CodedModel):
+    """A fitted graphical model."""
 
-    Attributes:
-        table: The schema.
-        columns: The measured columns.
-        distribution: Over their codes.
-        column_reports: One per modelled column.
-    """
-
-    table: Table
-    columns: tuple[CodedColumn, ...]
     distribution: GraphDistribution
-    column_reports: tuple[ColumnReport, ...]
 
     @property
     def edges(self) -> tuple[tuple[str, ...], ...]:
         """The sets of columns that the model holds, by name."""
         return tuple(tuple(self.columns[column].name for column in clique) for clique in self.distribution.tree.cliques if len(clique) > 1)
 
-    def sample(
-        self,
-        n: int,
-        *,
-        rng: np.random.Generator,
-        given: pd.DataFrame | None = None,
-        target_shares: Mapping[str, Mapping[str, float]] | None = None,
-    ) -> pd.DataFrame:
-        """``n`` synthetic rows; see ``sampling.draw_rows``."""
-        return draw_rows(self, n, rng=rng, given=given, target_shares=target_shares)
-
-    def sample_chunks(self, n: int, *, chunk_rows: int, rng: np.random.Generator) -> Iterator[pd.DataFrame]:
-        """``n`` synthetic rows, ``chunk_rows`` at a time; see ``sampling.draw_chunks``."""
-        return draw_chunks(self, n, chunk_rows=chunk_rows, rng=rng)
-
     def save(self, folder: Path) -> None:
-        """Write ``model.json`` and ``arrays.npz``; the reports hold internal counts, so the folder is internal."""
-        facts, arrays = save_columns(self.columns)
-        arrays |= {f"belief.{k}": belief for k, belief in enumerate(self.distribution.beliefs)}
+        """Write ``model.json`` and ``arrays.npz``; the folder is internal."""
         tree = self.distribution.tree
-        plain = {
-            "format": FORMAT,
-            "engine": "aim",
-            "table": asdict(self.table),
-            "columns": facts,
-            "tree": {"cliques": tree.cliques, "parents": tree.parents, "separators": tree.separators},
-            "reports": [asdict(report) for report in self.column_reports],
-        }
-        write_model(folder, plain, arrays)
+        plain = {"tree": {"cliques": tree.cliques, "parents": tree.parents, "separators": tree.separators}}
+        arrays = {f"belief.{k}": belief for k, belief in enumerate(self.distribution.beliefs)}
+        save_coded(self, folder, engine="aim", format_number=FORMAT, plain=plain, arrays=arrays)
 
     @classmethod
     def load(cls, folder: Path) -> AimModel:
@@ -419,18 +384,12 @@ class AimModel:
         Raises:
             SourceError: The folder holds no such model of this format.
         """
-        plain, arrays = read_model(folder, engine="aim", format_number=FORMAT)
-        columns = load_columns(plain["columns"], arrays)
+        fields, plain, arrays = load_coded(folder, engine="aim", format_number=FORMAT)
         tree = JunctionTree(
-            sizes=tuple(column.size for column in columns),
+            sizes=tuple(column.size for column in fields["columns"]),
             cliques=tuple(map(tuple, plain["tree"]["cliques"])),
             parents=tuple(plain["tree"]["parents"]),
             separators=tuple(map(tuple, plain["tree"]["separators"])),
         )
         beliefs = tuple(arrays[f"belief.{k}"] for k in range(len(tree.cliques)))
-        return cls(
-            table=table_from_json(plain["table"]),
-            columns=columns,
-            distribution=GraphDistribution(tree=tree, beliefs=beliefs),
-            column_reports=tuple(ColumnReport(**report) for report in plain["reports"]),
-        )
+        return cls(distribution=GraphDistribution(tree=tree, beliefs=beliefs), **fields)

@@ -10,23 +10,22 @@ that, and no longer noise, is what keeps it from the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from privsynth.dataset import Dataset
 from privsynth.errors import PlanError
 from privsynth.privacy import Budget, DiscreteGaussian, ExponentialMechanism, Reservation, Touch
 from privsynth.schema import Table
-from privsynth.tabular.base import STAGE, ColumnReport
+from privsynth.tabular.base import STAGE
+from privsynth.tabular.coded import CodedModel, load_coded, save_coded
 from privsynth.tabular.inference import Edge, TreeDistribution, fit_tree
 from privsynth.tabular.prepare import (
     BinLimits,
-    CodedColumn,
     Prepared,
     Shares,
     count_codes,
@@ -35,8 +34,6 @@ from privsynth.tabular.prepare import (
     preparation_touches,
     prepare,
 )
-from privsynth.tabular.sampling import draw_chunks, draw_rows
-from privsynth.tabular.storage import load_columns, read_model, save_columns, table_from_json, write_model
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -157,20 +154,10 @@ def _pair_label(edge: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TreeModel:
-    """A fitted tree: outputs of reserved mechanisms and public facts, and the reports' internal counts.
+class TreeModel(CodedModel):
+    """A fitted tree."""
 
-    Attributes:
-        table: The schema.
-        columns: The measured columns.
-        distribution: Over their codes.
-        column_reports: One per modelled column.
-    """
-
-    table: Table
-    columns: tuple[CodedColumn, ...]
     distribution: TreeDistribution
-    column_reports: tuple[ColumnReport, ...]
 
     @property
     def edges(self) -> tuple[tuple[str, ...], ...]:
@@ -178,35 +165,13 @@ class TreeModel:
         parents = enumerate(self.distribution.parents.tolist())
         return tuple((self.columns[parent].name, self.columns[child].name) for child, parent in parents if parent >= 0)
 
-    def sample(
-        self,
-        n: int,
-        *,
-        rng: np.random.Generator,
-        given: pd.DataFrame | None = None,
-        target_shares: Mapping[str, Mapping[str, float]] | None = None,
-    ) -> pd.DataFrame:
-        """``n`` synthetic rows; see ``sampling.draw_rows``."""
-        return draw_rows(self, n, rng=rng, given=given, target_shares=target_shares)
-
-    def sample_chunks(self, n: int, *, chunk_rows: int, rng: np.random.Generator) -> Iterator[pd.DataFrame]:
-        """``n`` synthetic rows, ``chunk_rows`` at a time; see ``sampling.draw_chunks``."""
-        return draw_chunks(self, n, chunk_rows=chunk_rows, rng=rng)
-
     def save(self, folder: Path) -> None:
-        """Write ``model.json`` and ``arrays.npz``; the reports hold internal counts, so the folder is internal."""
-        facts, arrays = save_columns(self.columns)
-        arrays |= {"parents": self.distribution.parents, "order": self.distribution.order}
-        arrays |= {f"{number}.marginal": marginal for number, marginal in enumerate(self.distribution.marginals)}
-        arrays |= {f"{number}.conditional": conditional for number, conditional in self.distribution.conditionals.items()}
-        plain = {
-            "format": FORMAT,
-            "engine": "tree",
-            "table": asdict(self.table),
-            "columns": facts,
-            "reports": [asdict(report) for report in self.column_reports],
-        }
-        write_model(folder, plain, arrays)
+        """Write ``model.json`` and ``arrays.npz``; the folder is internal."""
+        tree = self.distribution
+        arrays: dict[str, npt.NDArray[Any]] = {"parents": tree.parents, "order": tree.order}
+        arrays |= {f"{number}.marginal": marginal for number, marginal in enumerate(tree.marginals)}
+        arrays |= {f"{number}.conditional": conditional for number, conditional in tree.conditionals.items()}
+        save_coded(self, folder, engine="tree", format_number=FORMAT, plain={}, arrays=arrays)
 
     @classmethod
     def load(cls, folder: Path) -> TreeModel:
@@ -215,17 +180,12 @@ class TreeModel:
         Raises:
             SourceError: The folder holds no tree model of this format.
         """
-        plain, arrays = read_model(folder, engine="tree", format_number=FORMAT)
-        columns = load_columns(plain["columns"], arrays)
+        fields, _, arrays = load_coded(folder, engine="tree", format_number=FORMAT)
+        numbers = range(len(fields["columns"]))
         distribution = TreeDistribution(
-            marginals=tuple(arrays[f"{number}.marginal"] for number in range(len(columns))),
+            marginals=tuple(arrays[f"{number}.marginal"] for number in numbers),
             parents=arrays["parents"],
             order=arrays["order"],
-            conditionals={number: arrays[f"{number}.conditional"] for number in range(len(columns)) if f"{number}.conditional" in arrays},
+            conditionals={number: arrays[f"{number}.conditional"] for number in numbers if f"{number}.conditional" in arrays},
         )
-        return cls(
-            table=table_from_json(plain["table"]),
-            columns=columns,
-            distribution=distribution,
-            column_reports=tuple(ColumnReport(**report) for report in plain["reports"]),
-        )
+        return cls(distribution=distribution, **fields)
