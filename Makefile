@@ -30,21 +30,23 @@ check: setup
 app: setup
 	$(BIN)/privsynth app
 
-# The one test that needs a browser: Debian's, installed here where it is missing and may be.
+# The tests that need a browser: Debian's, installed here where it is missing and may be. Without one they are skipped and say why.
 browser: setup
-	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
-	$(BIN)/pytest -m browser
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	  || echo "Chromium is missing and cannot be installed here" >&2
+	$(BIN)/pytest -m browser -rs
 
 bench: setup
 	$(BIN)/python benchmarks/main_job.py
 
 report: setup
 	@$(BIN)/privsynth demo --folder reports/.draft; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
-	for format in html json; do \
+	for format in html pdf json; do \
 	  cp reports/.draft/release/report.$$format reports/bank-vendor.$$format; \
 	  cp reports/.draft/internal/report.$$format reports/bank-internal.$$format; \
 	done
 	rm -rf reports/.draft
+	$(BIN)/python reports/pictures.py
 
 clean:
 	rm -rf $(VENV) reports/demo reports/.draft

@@ -17,16 +17,19 @@ from privsynth.app_pages.sessions import Job
 
 _SIGN = {"pass": "● passed", "fail": "■ failed", "inconclusive": "▲ inconclusive"}
 _ORDER = ("fail", "inconclusive", "pass")
+_WORD_JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
     r"""Markdown that shows exactly this text: a column may be named like a link, an image or HTML.
 
-    >>> plain("![x](http://a)<b>")
-    '\\!\\[x\\]\\(http\\:\\/\\/a\\)\\<b\\>'
+    >>> plain("![x](y)<b>")
+    '\\!\\[x\\]\\(y\\)\\<b\\>'
     """
     one_line = "".join(sign if sign.isprintable() else " " for sign in text)
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line)
+    # The page makes links of bare addresses after it has read the escapes: a word joiner, which is not seen, takes their form away.
+    unlinked = re.sub(r"(://|@|www(?=\.))", f"\\1{_WORD_JOINER}", one_line, flags=re.IGNORECASE)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", unlinked)
 
 
 def error(message: str) -> None:
@@ -68,7 +71,8 @@ def watch(job: Job, *, key: str, what: str, stages: Sequence[str] = (), cancel_h
         main, last = (seen[-1] if seen else None), job.stage
         detail = what if main is None else main["stage"]
         if last is not None and last is not main:
-            detail += f": {last['stage']} ({last['done']} of {last['total']})"
+            named = f"{detail}: {last['stage'].removeprefix(f'{detail}: ')}"  # "audit: shuffled columns" tells its stage itself
+            detail = f"{named} ({last['done']} of {last['total']})"
         st.progress(main["done"] / max(main["total"], 1) if main else 0.0, text=plain(f"{detail}, {time.monotonic() - job.started:.0f} s"))
         if stages:
             st.caption(_list_of(stages, main["stage"] if main else None))

@@ -19,11 +19,11 @@ from privsynth.app_pages.server import MAX_UPLOAD_MEGABYTES
 from privsynth.app_pages.sessions import Session
 from privsynth.errors import PlanError, PrivSynthError
 from privsynth.pii.surrogates import TYPES
-from privsynth.privacy import Ledger
-from privsynth.privacy.accounting import Total
+from privsynth.privacy import Budget, Ledger
+from privsynth.privacy.accounting import Total, ceil_text
 from privsynth.privacy.ledger import default_path
 from privsynth.report.stored import rendered
-from privsynth.report.summary import odds
+from privsynth.report.summary import handing_over, odds
 from privsynth.schema import ROW
 
 SAMPLE, OWN = "The sample: a fictional bank's 12,000 clients", "My own table"
@@ -277,7 +277,7 @@ def _purpose(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
     purpose = left.text_input("Purpose", release.get("purpose", ""), key=f"purpose {data.key}")
     recipient = right.text_input("Recipient", release.get("recipient", ""), key=f"recipient {data.key}")
     sensitivity = left.selectbox("Sensitivity of the data", ["high", "medium", "low"], key=f"sensitivity {data.key}")
-    kind = right.selectbox("File format", ["csv", "parquet"], key=f"format {data.key}")
+    kind = right.selectbox("File format", ["csv", "parquet", "xlsx"], key=f"format {data.key}")
     return {
         "synthesis": {"rows": rows, "tables": engine},
         "release": {"purpose": purpose or None, "recipient": recipient or None, "sensitivity": sensitivity, "format": kind},
@@ -306,10 +306,8 @@ def _check(session: Session, data: Data, form: Mapping[str, Any]) -> bool:
     if isinstance(found, str):
         elements.error(found)
         return False
-    st.markdown(
-        f"**epsilon ≤ {found.epsilon:.4g}** of {settings['privacy']['epsilon']:g}, delta {settings['privacy']['delta']:g}, for adding or "
-        f"removing one person. Needs at least **{found.smallest_people} people**."
-    )
+    cost = found.cost_sentence(Budget(**settings["privacy"]))
+    st.markdown(f"**{elements.plain(cost)}** Needs at least **{found.smallest_people} people**.")
     for line in found.verdicts:
         st.markdown(f"- {elements.plain(line)}")
     st.caption(elements.plain("Outside the guarantee: " + "; ".join(found.outside) + "."))
@@ -345,7 +343,10 @@ def _ledger_line(data: Data, name: str) -> str:
     if name not in ledger.populations():
         return f"{line}; these people are new in it, and this release's epsilon becomes their cap."
     balance = ledger.balance(name)
-    return f"{line}. These people have spent epsilon ≤ {balance.epsilon:.4g} of their cap {balance.cap:g} in {balance.releases} release(s)."
+    if math.isinf(balance.epsilon):
+        return f"{line}. These people have {balance.releases} release(s) behind them, at least one of which has no formal guarantee."
+    cap = "no cap" if math.isinf(balance.cap) else f"their cap {balance.cap:g}"
+    return f"{line}. These people have spent epsilon ≤ {ceil_text(balance.epsilon)} of {cap} in {balance.releases} release(s)."
 
 
 def _run(session: Session, data: Data, form: Mapping[str, Any], *, is_ready: bool) -> None:
@@ -392,7 +393,8 @@ def _outcome(session: Session) -> None:
     for note in summary["notes"]:
         st.caption(elements.plain(note))
     elements.judgements(summary["verdict"]["reasons"])
-    _downloads(folder, internal, elements.file_name(summary["dataset"]["name"]))
+    fate = handing_over(summary["verdict"]["light"], formal=summary["guarantee"]["formal"])
+    _downloads(folder, internal, elements.file_name(summary["dataset"]["name"]), fate=fate)
     vendor, own = st.tabs(["Vendor edition", "Internal edition: do not hand over"])
     with vendor:
         _report(rendered(internal, "vendor", "html"), "Decision sheet, vendor edition")
@@ -400,13 +402,14 @@ def _outcome(session: Session) -> None:
         _report(rendered(internal, "internal", "html"), "Decision sheet, internal edition")
 
 
-def _downloads(folder: Path | None, internal: Path, name: str) -> None:
+def _downloads(folder: Path | None, internal: Path, name: str, *, fate: str) -> None:
     left, right = st.columns(2)
     with left:
-        st.subheader("To hand over")
+        st.subheader("For the recipient")
         if folder is None:
             st.markdown("Nothing: a judgement failed.")
         else:
+            st.markdown(f"{elements.plain(fate[0].upper() + fate[1:])}.")
             st.download_button("Release (ZIP)", elements.zipped(folder), f"{name}-release.zip", key="release zip", on_click="ignore")
             st.caption("Synthetic data, vendor report, and a manifest with the hash of every file.")
     with right:

@@ -194,7 +194,12 @@ def fit_encoder(columns: Sequence[Column], frames: Sequence[pd.DataFrame], *, re
             raise AuditError(f"column {missing[0]!r} is missing from one of train, holdout and synthetic; expected the same columns in all")
     pooled = pd.concat([frame[[column.name for column in columns]] for frame in frames], ignore_index=True)
     scales = {column.name: fit_scale(numbers(pooled[column.name].dropna(), column)) for column in columns if column.is_numeric}
-    categories = {column.name: pd.Index(pooled[column.name].dropna().astype(str).unique()) for column in columns if not column.is_numeric}
+    # Sorted: in the order of their occurrence the codes of rare categories would tell train, which stands first, from holdout.
+    categories = {
+        column.name: pd.Index(sorted(pooled[column.name].dropna().astype(str).unique()), dtype=object)
+        for column in columns
+        if not column.is_numeric
+    }
     marks_null = frozenset(name for name in scales if pooled[name].isna().any() or release[name].isna().any())
     return Encoder(columns=tuple(columns), scales=scales, categories=categories, marks_null=marks_null)
 
@@ -361,10 +366,10 @@ def make_case(
         AuditError: A person is in both.
     """
     n_train, n_rows = len(train), len(train) + len(holdout)
+    person = number_people(units, n_rows)
     if units is None:
-        person, is_train = np.arange(n_rows), np.arange(n_rows) < n_train
+        is_train = person < n_train
     else:
-        person, _ = pd.factorize(np.concatenate(units))
         is_train = np.zeros(person.max() + 1, dtype=bool)
         is_train[person[:n_train]] = True
         n_shared = len(np.unique(person[n_train:][is_train[person[n_train:]]]))
@@ -373,7 +378,12 @@ def make_case(
                 f"shared={n_shared} people are in train and in holdout; expected each person on one side: split by privacy_unit"
             )
     order = rng.permutation(n_rows)
-    return Case(pool=concatenate([train, holdout]).take(order), person=person[order].astype(np.int64), is_train=is_train)
+    return Case(pool=concatenate([train, holdout]).take(order), person=person[order], is_train=is_train)
+
+
+def number_people(units: tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]] | None, n_rows: int) -> IntArray:
+    """The number of the person behind each row of train, then of holdout, shape (n_rows,); the row's own if each is one person."""
+    return np.arange(n_rows) if units is None else pd.factorize(np.concatenate(units))[0].astype(np.int64)
 
 
 def units_of(train: Dataset, holdout: Dataset) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]] | None:

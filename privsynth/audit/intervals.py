@@ -179,13 +179,41 @@ def area_under_curve(members: FloatArray, non_members: FloatArray, *, confidence
     return AreaUnderCurve(value=value, interval=interval, p_value=p_value, null_error=null_error)
 
 
+def roc_points(members: FloatArray, non_members: FloatArray, *, n_points: int = 32) -> FloatArray:
+    """A few points of the receiver operating characteristic, spread evenly over the logarithm of the false positive rate.
+
+    Each point calls everyone "member" whose score is at or above that of some non-member, so that scores tied with the
+    threshold count on both sides.
+
+    Args:
+        members: Scores of members, shape (n_in,); higher means "more likely a member".
+        non_members: Scores of non-members, shape (n_out,).
+        n_points: At most so many points, at least 2.
+
+    Returns:
+        False and true positive rates, shape (at most n_points, 2), ascending; the last is (1, 1).
+
+    >>> roc_points(np.array([3.0, 1.0]), np.array([2.0, 0.0])).tolist()
+    [[0.5, 0.5], [1.0, 1.0]]
+    """
+    ordered = np.sort(non_members)[::-1]
+    ranks = np.unique(np.round(np.geomspace(1, len(ordered), n_points)).astype(int))
+    thresholds = ordered[ranks - 1]
+    false_positive = (non_members[None, :] >= thresholds[:, None]).mean(axis=1)
+    true_positive = (members[None, :] >= thresholds[:, None]).mean(axis=1)
+    # the lowest non-member may stand above some members: the curve ends where everyone is called a member
+    true_positive[false_positive == 1] = 1.0
+    return np.unique(np.stack([false_positive, true_positive], axis=1), axis=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TruePositiveRate:
     """Members found at a threshold that few non-members pass.
 
     Attributes:
         value: Share of members above the threshold.
-        interval: Clopper-Pearson interval of ``value``.
+        interval: Clopper-Pearson interval of ``value``; its lower end is at most the rate aimed at plus the lower end of the excess over
+            the control, which covers that the threshold was chosen on a sample.
         false_positive_rate: The same share among the evaluation half of the non-members: the control.
         p_value: Fisher's exact test, one-sided, members against the evaluation half.
         found: Members above the threshold.
@@ -233,16 +261,29 @@ def true_positive_rate(
     if not (len(members) and len(evaluation) and calibration.any()):
         raise AuditError(f"members={len(members)}, evaluation={len(evaluation)}; expected members and both parts of the non-members")
     threshold = threshold_at(non_members[calibration], false_positive_rate)
-    return rate_above(members, evaluation, threshold, confidence=confidence)
+    return rate_above(members, evaluation, threshold, aimed_at=false_positive_rate, confidence=confidence)
 
 
-def rate_above(members: FloatArray, evaluation: FloatArray, threshold: float, *, confidence: float = 0.95) -> TruePositiveRate:
-    """Members above a threshold against non-members that did not choose it."""
+def rate_above(
+    members: FloatArray, evaluation: FloatArray, threshold: float, *, aimed_at: float, confidence: float = 0.95
+) -> TruePositiveRate:
+    """Members above a threshold against non-members that did not choose it.
+
+    Args:
+        members: Scores, shape (m,).
+        evaluation: Scores of non-members, shape (n,).
+        threshold: Chosen on other non-members.
+        aimed_at: False positive rate at which the threshold was chosen, in (0, 1).
+        confidence: Coverage of the interval, in (0, 1).
+    """
     found, false_alarms = int((members > threshold).sum()), int((evaluation > threshold).sum())
     n_members, n_evaluation = len(members), len(evaluation)
+    low, high = clopper_pearson(found, n_members, confidence=confidence)
+    # A threshold chosen on few non-members may let several times the rate aimed at pass, members and non-members alike.
+    in_excess = rate_difference(found, n_members, false_alarms, n_evaluation, confidence=confidence)[0]
     return TruePositiveRate(
         value=found / n_members,
-        interval=clopper_pearson(found, n_members, confidence=confidence),
+        interval=(min(low, max(0.0, aimed_at + in_excess)), high),
         false_positive_rate=false_alarms / n_evaluation,
         p_value=hypergeometric_tail(found, found + false_alarms, n_members, n_members + n_evaluation),
         found=found,

@@ -7,10 +7,10 @@ does ``fit`` see data, and each measurement takes its reserved touch before it r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from privsynth.schema import Column, Source, Table
 
 STAGE = "tables"
 """Stage name of every touch of this room."""
+
+FitProgress = Callable[[int, int], None]
+"""Told after each epoch: how many of how many are finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,20 @@ class Synthesizer(Protocol):
 
     def fit(self, train: Dataset, *, reservation: Reservation) -> FittedModel:
         """Measure and model; takes every touch from the reservation before its mechanism runs."""
+        ...
+
+
+@runtime_checkable
+class TrainedInEpochs(Protocol):
+    """What an engine offers besides if it passes over its data many times, for minutes or hours."""
+
+    @property
+    def epochs(self) -> int:
+        """How many passes."""
+        ...
+
+    def fit(self, train: Dataset, *, reservation: Reservation, progress: FitProgress | None = None) -> FittedModel:
+        """As ``Synthesizer.fit``; ``progress`` is told after each epoch, and an exception that it raises ends the fit."""
         ...
 
 

@@ -36,11 +36,23 @@ from privsynth.privacy import Budget, DiscreteGaussian, NoiseSource, Reservation
 from privsynth.registry import require
 from privsynth.schema import Table
 from privsynth.tabular.base import STAGE, ColumnReport
-from privsynth.tabular.binning import project_to_simplex
 from privsynth.tabular.constraints import finished_rows
-from privsynth.tabular.encode import NumericCells
+from privsynth.tabular.cross_products import (
+    GRID,
+    LARGEST_CORRELATION,
+    cross_products,
+    hermite_coefficients,
+    latent_correlations,
+    moments_at,
+    nearest_correlation,
+    pair_sensitivity,
+    shrunk,
+    squared_length_limit,
+    whole_scores,
+)
+from privsynth.tabular.latents import SMALLEST_SHARE, Latent, Marginal, latents_of, present_shares
 from privsynth.tabular.prepare import BinLimits, CodedColumn, Prepared, Shares, measured_columns, preparation_touches, prepare
-from privsynth.tabular.sdv import LICENCE_NOTE, fixed_rows, new_synthesizer, quiet_sdv, require_given, sample_shown
+from privsynth.tabular.sdv_adapter import LICENCE_NOTE, TABLE, fixed_rows, new_synthesizer, quiet_sdv, require_given, sample_shown
 from privsynth.tabular.storage import load_columns, read_model, save_columns, table_from_json, write_model
 
 IntArray = npt.NDArray[np.int64]
@@ -51,18 +63,8 @@ LABEL = "cross-products of normal scores"
 FORMAT = 1
 """Of a saved model."""
 
-GRID = 2**10
-"""Steps per unit of a normal score."""
-
 LARGEST_NOISE = 0.1
 """Standard deviation of the noise on one correlation beyond which this engine is refused: most correlations in tables are smaller."""
-
-LARGEST_CORRELATION = 0.995
-SMALLEST_SHARE = 1e-9
-HERMITE_TERMS = 60
-HALVINGS = 40
-PROJECTIONS = 100
-CHUNK_ROWS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,7 @@ class GaussianCopulaDP:
         if rows is None:
             return (line,)
         noise = self.correlation_noise(table, noise_scale=noise_scale, rows=rows)
-        verdict = "within reach" if noise <= LARGEST_NOISE else "refused: use the tree engine, fewer columns or a larger epsilon"
+        verdict = "within reach" if noise <= LARGEST_NOISE else 'refused: use "tree" or "aim", fewer columns or a larger epsilon'
         return (f"{line}; at {rows} rows it is {noise:.3f}: {verdict}",)
 
     def smallest_people(self, table: Table, *, noise_scale: float) -> int:
@@ -143,7 +145,7 @@ class GaussianCopulaDP:
         if noise > LARGEST_NOISE:
             raise PlanError(
                 f"epsilon={reservation.budget.epsilon:g} puts a noise of {noise:.2f} on each correlation of "
-                f"{len(prepared.columns)} columns, the limit is {LARGEST_NOISE:g}; use the tree engine, fewer columns or a larger epsilon"
+                f'{len(prepared.columns)} columns, the limit is {LARGEST_NOISE:g}; use "tree" or "aim", fewer columns or a larger epsilon'
             )
         latents = tuple(latent for number, column in enumerate(prepared.columns) for latent in latents_of(number, column))
         correlation = np.eye(len(latents))
@@ -162,165 +164,6 @@ class GaussianCopulaDP:
 def most_latents(table: Table) -> int:
     """How many latent variables a table can need, from public facts: one a column, and one more where a number may be null."""
     return sum(1 + (column.is_numeric and column.nullable) for column in measured_columns(table))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Marginal:
-    """A normal variable cut into pieces, known by their place.
-
-    It has the two methods that SDV's copula asks of a marginal.
-
-    Attributes:
-        shares: Probability of each place, shape (size,); each above 0, together 1.
-    """
-
-    shares: FloatArray
-
-    @property
-    def cuts(self) -> FloatArray:
-        """Where the latent normal variable is cut, -inf and inf included, shape (size + 1,)."""
-        from scipy import stats
-
-        inner = stats.norm.ppf(np.clip(np.cumsum(self.shares)[:-1], 0.0, 1.0))
-        return np.concatenate([[-np.inf], inner, [np.inf]])
-
-    @property
-    def scores(self) -> FloatArray:
-        """Mean of the latent normal variable at each place, shape (size,); the mean over all rows is 0."""
-        return np.asarray(-np.diff(_density(self.cuts)) / self.shares)
-
-    @property
-    def variance(self) -> float:
-        """Variance of the scores, in [0, 1): the share of the latent variable's that its cutting leaves."""
-        return float(self.shares @ self.scores**2)
-
-    def cdf(self, places: npt.ArrayLike) -> FloatArray:
-        """Middle of the place's probability mass, shape of ``places``."""
-        middle = np.cumsum(self.shares) - self.shares / 2
-        return np.asarray(middle[np.clip(np.rint(np.asarray(places, dtype=np.float64)), 0, len(middle) - 1).astype(np.int64)])
-
-    def percent_point(self, quantiles: npt.ArrayLike) -> FloatArray:
-        """Place that holds each quantile in [0, 1], as float64."""
-        upper = np.cumsum(self.shares)
-        return np.asarray(np.searchsorted(upper[:-1], np.asarray(quantiles, dtype=np.float64), side="right"), dtype=np.float64)
-
-
-def _density(cuts: FloatArray) -> FloatArray:
-    """Standard normal density, 0 at infinity."""
-    return np.asarray(np.exp(-(cuts**2) / 2) / math.sqrt(2 * math.pi))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latent:
-    """What one latent normal variable decides: the value of a column, or whether it has one.
-
-    Attributes:
-        column: Number of the column.
-        marginal: How the variable is cut.
-        order: Code at each place, shape (size,): bins as they lie on the number line, categories by falling share. None: the variable
-            says whether the column is null (place 1).
-        null_code: The column's code of null, where that has a variable of its own.
-    """
-
-    column: int
-    marginal: Marginal
-    order: IntArray | None
-    null_code: int | None = None
-
-    def places(self, codes: IntArray) -> IntArray:
-        """Place of each code, shape (n,); for the value of a null, the middle of the marginal."""
-        if self.order is None:
-            return np.asarray(codes == self.null_code, dtype=np.int64)
-        middle = int(self.marginal.percent_point(0.5))
-        place_of_code = np.full(int(self.order.max()) + 2, middle, dtype=np.int64)  # the last entry stands for null
-        place_of_code[self.order] = np.arange(len(self.order))
-        return place_of_code[np.minimum(codes, len(place_of_code) - 1)]
-
-    def scores(self, codes: IntArray) -> FloatArray:
-        """Normal score of each code, shape (n,); 0 for the value of a null."""
-        scores = self.marginal.scores[self.places(codes)]
-        return scores if self.order is None or self.null_code is None else np.where(codes == self.null_code, 0.0, scores)
-
-
-def latents_of(number: int, column: CodedColumn) -> tuple[Latent, ...]:
-    """The latent variables of a column, from its projected noisy one-way marginal.
-
-    An empty code keeps a trace of probability, so that scores are finite.
-    """
-    total = max(float(column.one_way.sum()), 1.0)
-    shares = project_to_simplex(column.one_way, total) / total + SMALLEST_SHARE
-    shares = shares / shares.sum()
-    if not isinstance(column.cells, NumericCells):
-        order = np.argsort(-shares, kind="stable").astype(np.int64)
-        return (Latent(column=number, marginal=Marginal(shares=shares[order]), order=order),)
-    order = np.arange(column.size, dtype=np.int64)
-    null_code = _code_of_null(column)
-    if null_code is None:
-        return (Latent(column=number, marginal=Marginal(shares=shares), order=order),)
-    values, gone = shares[:-1], float(shares[-1])
-    return (
-        Latent(column=number, marginal=Marginal(shares=values / values.sum()), order=order[:-1], null_code=null_code),
-        Latent(column=number, marginal=Marginal(shares=np.array([1 - gone, gone])), order=None, null_code=null_code),
-    )
-
-
-def _code_of_null(column: CodedColumn) -> int | None:
-    """The last code of a numeric column, if null has it for itself and there are values beside it."""
-    code = int(column.binning.bin_of_cell[-1])
-    alone = column.cells.column.nullable and int(column.binning.cells_per_bin[code]) == 1
-    return code if alone and 1 <= code == column.size - 1 else None
-
-
-def present_shares(latents: Sequence[Latent]) -> FloatArray:
-    """Share of rows in which each variable is seen, shape (n_latents,): below 1 for values of columns with nulls."""
-    null_shares = {latent.column: float(latent.marginal.shares[1]) for latent in latents if latent.order is None}
-    return np.array([1.0 if latent.order is None else 1.0 - null_shares.get(latent.column, 0.0) for latent in latents])
-
-
-def squared_length_limit(expected: float) -> float:
-    """Limit on a row's sum of squared scores, when ``expected`` is its mean.
-
-    Three standard deviations above the mean of a chi-squared variable with that many degrees of freedom: few rows are clipped.
-
-    >>> squared_length_limit(8.0)
-    20.0
-    """
-    return expected + 3 * math.sqrt(2 * expected)
-
-
-def pair_sensitivity(squared_length: float, n_columns: int) -> float:
-    """L2 length of all products of pairs of one row whose sum of squares is at most ``squared_length``; see the module.
-
-    >>> pair_sensitivity(4.0, 2)
-    2.0
-    """
-    return squared_length * math.sqrt((1 - 1 / n_columns) / 2)
-
-
-def whole_scores(scores: FloatArray, limit: int) -> IntArray:
-    """Scores on the grid of ``1 / GRID``, each row clipped to a sum of squares of at most ``limit``, shape (n_rows, n_columns).
-
-    Args:
-        scores: Normal scores, shape (n_rows, n_columns).
-        limit: In squared grid steps.
-    """
-    lengths = np.sqrt((scores**2).sum(axis=1)) * GRID
-    shrink = np.minimum(1.0, math.sqrt(limit) / np.maximum(lengths, 1e-300))
-    # Towards zero: rounding never lengthens a row.
-    whole: IntArray = np.trunc(scores * GRID * shrink[:, None]).astype(np.int64)
-    # Floating point may still leave a row one step too long; such a row counts as zero, so that the proof has no gap.
-    whole[(whole**2).sum(axis=1) > limit] = 0
-    return whole
-
-
-def cross_products(whole: IntArray) -> IntArray:
-    """Sum over rows of k_i k_j for all pairs i < j, in the order of ``np.triu_indices``; exact."""
-    n_columns = whole.shape[1]
-    total = np.zeros((n_columns, n_columns), dtype=np.int64)
-    for start in range(0, len(whole), CHUNK_ROWS):
-        part = whole[start : start + CHUNK_ROWS].astype(np.float64)
-        total += (part.T @ part).astype(np.int64)  # whole numbers below 2**53: float64 holds every sum exactly
-    return total[np.triu_indices(n_columns, 1)]
 
 
 def _measured_correlation(prepared: Prepared, latents: Sequence[Latent], multiplier: float, *, noise: NoiseSource) -> FloatArray:
@@ -343,85 +186,6 @@ def _measured_correlation(prepared: Prepared, latents: Sequence[Latent], multipl
     matrix = np.eye(n_latents)
     matrix[left, right] = matrix[right, left] = latent_correlations(moments, products)
     return nearest_correlation(matrix)
-
-
-def shrunk(moments: FloatArray, spread: FloatArray) -> FloatArray:
-    """Moments moved towards 0 as far as noise of standard deviation ``spread`` explains them; all of shape (n_pairs,).
-
-    The factor max(0, 1 - spread^2 / moment^2) is James & Stein's (1961), positive part, for each moment on its own.
-    """
-    squares = np.maximum(moments**2, 1e-300)
-    return np.asarray(moments * np.maximum(0.0, 1.0 - spread**2 / squares))
-
-
-def hermite_coefficients(marginal: Marginal) -> FloatArray:
-    """Coefficients of the column's scores in normalised Hermite polynomials of orders 1 to ``HERMITE_TERMS``, shape (terms,).
-
-    For a step function s with the cuts a and the normal density f,
-    E[s(Z) h_k(Z)] = sum over codes of s (h_{k-1}(a_low) f(a_low) - h_{k-1}(a_high) f(a_high)) / sqrt(k).
-    """
-    cuts, density = marginal.cuts, _density(marginal.cuts)
-    finite = np.where(np.isfinite(cuts), cuts, 0.0)  # multiplied by a density of 0
-    before, current = np.zeros_like(finite), np.ones_like(finite)
-    coefficients = np.zeros(HERMITE_TERMS)
-    for k in range(1, HERMITE_TERMS + 1):
-        coefficients[k - 1] = -(marginal.scores @ np.diff(current * density)) / math.sqrt(k)
-        before, current = current, (finite * current - math.sqrt(k - 1) * before) / math.sqrt(k)
-    return coefficients
-
-
-def moments_at(correlations: FloatArray, products: FloatArray) -> FloatArray:
-    """Mean product of two columns' scores at latent correlations in (-1, 1), shape (n_pairs,).
-
-    E[s_i s_j] = sum over k of rho^k c_ik c_jk (Mehler 1866).
-
-    Args:
-        correlations: One for each pair, shape (n_pairs,).
-        products: c_ik c_jk, from ``hermite_coefficients`` of both columns, shape (n_pairs, terms).
-    """
-    value = np.zeros_like(correlations)
-    for of_order in products.T[::-1]:
-        value = (value + of_order) * correlations
-    return value
-
-
-def latent_correlations(moments: FloatArray, products: FloatArray) -> FloatArray:
-    """Correlations of the latent normal variables at which the cut scores have these moments, shape (n_pairs,).
-
-    ``moments_at`` increases with the correlation because scores increase with the variable (Slepian 1962): found by halving.
-
-    Args:
-        moments: Mean products of scores, shape (n_pairs,).
-        products: As for ``moments_at``.
-    """
-    low = np.full(len(moments), -LARGEST_CORRELATION)
-    high = -low
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        below = moments_at(middle, products) < moments
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.where(moments == 0, 0.0, (low + high) / 2)
-
-
-def nearest_correlation(matrix: FloatArray) -> FloatArray:
-    """The nearest matrix, in L2, with unit diagonal and no negative eigenvalue (Higham 2002, algorithm 3.3), shape as given.
-
-    Alternating projections with Dykstra's correction; the last step makes the diagonal exactly 1.
-    """
-    current, correction = matrix.copy(), np.zeros_like(matrix)
-    for _ in range(PROJECTIONS):
-        values, vectors = np.linalg.eigh(current - correction)
-        positive = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        correction = positive - (current - correction)
-        current = positive.copy()
-        np.fill_diagonal(current, 1.0)
-        if np.abs(current - positive).max() < 1e-9:
-            break
-    values, vectors = np.linalg.eigh(current)
-    positive = (vectors * np.maximum(values, 1e-9)) @ vectors.T
-    spread = np.sqrt(np.diag(positive))
-    unit = positive / np.outer(spread, spread)
-    return np.asarray((unit + unit.T) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -492,7 +256,7 @@ class CopulaModel:
         dummy = pd.DataFrame(np.arange(2 * max(sizes))[:, None] % np.array(sizes), columns=names, dtype=np.float64)
         synthesizer = new_synthesizer("GaussianCopulaSynthesizer", ["numerical"] * len(names), default_distribution="norm")
         with quiet_sdv():
-            synthesizer.fit({"table": dummy})
+            synthesizer.fit({TABLE: dummy})
         model = synthesizer._model
         if list(model.columns) != names:
             raise PlanError(f"sdv {require('sdv').__version__} orders columns in another way than expected; use sdv 2.0")

@@ -1,4 +1,4 @@
-"""The app in a real Chromium: two people at once, a release each, downloads that verify, nothing sent anywhere."""
+"""The app in a real Chromium: two people at once, a release each, downloads that verify, nothing sent anywhere; Cancel; the audit."""
 
 from __future__ import annotations
 
@@ -219,10 +219,10 @@ def fill_in(visitor: Visitor) -> None:
         visitor.settle()
     slider = page.get_by_role("slider")
     slider.focus()
-    for _ in range(8):  # not chosen, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5
+    for _ in range(4):  # not chosen, 0.1, 0.25, 0.5, 1: at a large epsilon a few runs leak enough to be blocked, and rightly
         page.keyboard.press("ArrowRight")
     visitor.settle()
-    assert slider.get_attribute("aria-valuetext") == "5.0"
+    assert slider.get_attribute("aria-valuetext") == "1.0"
     page.get_by_text("I have looked at every column").click()
     visitor.settle()
     undeclared = uses(visitor)
@@ -287,6 +287,7 @@ def test_two_people_make_releases_at_once(server, browser, folder):
     assert HOSTILE_COLUMN not in one.page.content()
     assert one.page.get_by_text("Delta Research").count() == two.page.get_by_text("thrown away").count() == 0
     assert two.page.evaluate("window.hacked") is None
+    assert two.page.locator("[data-testid=stMain] a[href*='127.0.0.1:9']").count() == 0
     assert all(frame.evaluate("window.hacked") is None for frame in two.page.frames)
     assert one.hosts | two.hosts <= {"localhost", "127.0.0.1", ""}
     shown = "\n".join([*one.console, *two.console, log.read_text(errors="replace")])
@@ -309,3 +310,57 @@ def test_two_people_make_releases_at_once(server, browser, folder):
     assert list(other.rglob("manifest.json"))
     one.context.close()
     two.context.close()
+
+
+def test_a_run_that_is_cancelled_exports_nothing_and_can_be_started_again(server, browser, folder):
+    address, _ = server
+    visitor = Visitor(browser, address, width=390)
+    visitor.heading("7 · Run")
+    before = set((folder / "temporary").rglob("run-*"))
+    start = visitor.page.get_by_role("button", name="Make the release")
+    start.click()
+    visitor.page.get_by_role("button", name="Cancel").click()
+    visitor.page.get_by_text("Cancelled; nothing was exported").wait_for()
+    visitor.settle()
+    visitor.picture(Path(os.environ.get("PRIVSYNTH_PICTURES", folder)) / "sample-390-cancelled.png")
+    (run,) = set((folder / "temporary").rglob("run-*")) - before
+    assert not list(run.rglob("manifest.json"))
+    assert visitor.page.get_by_role("heading", name="8 · Decision sheet").count() == 0
+    assert start.is_enabled()
+    visitor.context.close()
+
+
+def test_a_file_that_repeats_its_training_records_fails_the_audit(server, browser, folder):
+    address, log = server
+    pictures = Path(os.environ.get("PRIVSYNTH_PICTURES", folder))
+    frame = pd.read_csv(io.BytesIO(table(3000)))
+    frame["spent"] = np.random.default_rng(1).normal(50_000, 9000, len(frame)).round(2)
+    visitor = Visitor(browser, address)
+    visitor.heading("1 · Data")
+    visitor.page.get_by_role("tab", name="Audit any file").click()
+    start = visitor.page.get_by_role("button", name="Audit", exact=True)
+    assert start.is_disabled()
+    for role, part in {"Train": frame[:2000], "Holdout": frame[2000:], "Synthetic": frame[:2000]}.items():
+        content = part.to_csv(index=False).encode()
+        visitor.uploader(f"{role}: ").set_input_files({"name": f"{role}.csv", "mimeType": "text/csv", "buffer": content})
+        visitor.page.get_by_text(f"{role}.csv").wait_for()
+        visitor.settle()
+    visitor.page.get_by_role("textbox", name="Column that identifies a person").fill("person")
+    visitor.page.keyboard.press("Tab")
+    visitor.settle()
+    start.click()
+    visitor.page.get_by_text("Verdict:").wait_for(timeout=RUN)
+    visitor.settle()
+    assert visitor.page.get_by_text("■ failed").count()
+    with visitor.page.expect_download() as waiting:
+        visitor.page.get_by_role("button", name="Results (JSON)").click()
+    assert json.loads(Path(waiting.value.path()).read_text())["verdict"] == "fail"
+    visitor.page.get_by_text("Columns were read as").wait_for()
+    assert visitor.page.locator("[data-testid=stMain] a[href*='127.0.0.1:9']").count() == 0  # a column's name is text
+    visitor.picture(pictures / "audit-1280.png")
+    visitor.page.set_viewport_size({"width": 390, "height": 900})
+    visitor.picture(pictures / "audit-390.png")
+    assert visitor.hosts <= {"localhost", "127.0.0.1", ""}
+    for private in (CANARY, "mail.invalid", "app_pages"):
+        assert private not in "\n".join([*visitor.console, log.read_text(errors="replace")])
+    visitor.context.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -253,7 +254,15 @@ def test_ending_the_session_removes_its_folder(quick):
 def test_plain_text_escapes_every_sign_that_markdown_reads(text):
     shown = elements.plain(text)
     assert all(shown[place - 1] == "\\" for place, sign in enumerate(shown) if sign in "<>![](){}$:`*_#|~" and sign != "\\")
-    assert shown.replace("\\", "") == text.replace("\n", " ")
+    assert shown.replace("\\", "").replace("\u2060", "") == text.replace("\n", " ")
+
+
+@pytest.mark.parametrize("text", ["http://a.b/c", "see HTTPS://a.b", "www.a.b", "x@a.b"])
+def test_plain_text_holds_no_address_that_the_page_would_make_a_link_of(text):
+    """The patterns are those of mdast-util-gfm-autolink-literal, which looks at text without its escapes."""
+    shown = elements.plain(text).replace("\\", "")
+    assert re.search(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+(\.[-\w]+)+", text, re.IGNORECASE)
+    assert not re.search(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+(\.[-\w]+)+", shown, re.IGNORECASE)
 
 
 def test_a_folder_is_zipped_with_relative_paths(tmp_path):

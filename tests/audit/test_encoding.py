@@ -40,6 +40,16 @@ def naive_distance(one: Records, i: int, two: Records, j: int) -> float:
     return float(np.abs(one.numeric[i] - two.numeric[j]).sum() + (one.categorical[i] != two.categorical[j]).sum())
 
 
+def test_codes_do_not_tell_train_from_holdout():
+    rng = np.random.default_rng(0)
+    names = rng.permutation([f"city {number}" for number in range(600)]).astype(object)
+    train, holdout = frame(400, 0).assign(city=names[:400]), frame(200, 1).assign(city=names[400:])
+    there, back = fit_encoder(COLUMNS, [train, holdout], release=train), fit_encoder(COLUMNS, [holdout, train], release=train)
+    for part in (train, holdout):
+        assert (there.encode(part).codes == back.encode(part).codes).all()
+        assert (there.encode(part).categorical == back.encode(part).categorical).all()
+
+
 @pytest.mark.parametrize("k", [1, 3])
 def test_nearest_agrees_with_a_loop(k):
     train, release = frame(150, 0), frame(70, 1)

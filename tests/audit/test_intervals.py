@@ -156,6 +156,19 @@ def test_true_positive_rate_p_value_keeps_its_level():
     assert alarms <= 52
 
 
+@pytest.mark.statistical
+def test_a_threshold_chosen_on_few_people_raises_no_alarm_by_itself():
+    # The margin is 3 %. Null: with 250 people to choose 1 % by, one or two of 600 Clopper-Pearson intervals lie wholly above it.
+    # Positive control: 8 % of members found at a true rate of 1 %.
+    rng, calibration = np.random.default_rng(6), np.arange(500) < 250
+    settings = {"calibration": calibration, "false_positive_rate": 0.01}
+    nulls = [true_positive_rate(rng.random(500), rng.random(500), **settings) for _ in range(600)]
+    assert sum(clopper_pearson(found.found, 500)[0] > 0.03 for found in nulls) > 0
+    assert sum(found.interval[0] > 0.03 for found in nulls) == 0  # of 3,000 such runs none came above 0.005
+    leaks = [true_positive_rate(np.where(rng.random(2000) < 0.1, 2.0, rng.random(2000)), rng.random(4000), calibration=np.arange(4000) < 2000, false_positive_rate=0.01) for _ in range(20)]  # fmt: skip
+    assert all(found.interval[0] > 0.03 for found in leaks)
+
+
 def test_smallest_flagged_rate_is_the_first_that_is_flagged():
     rate = smallest_flagged_rate(200, 100, 0.01, 1e-3)
     found = round(rate * 200)

@@ -14,12 +14,9 @@ from privsynth.dataset import Dataset, conform
 from privsynth.errors import PlanError
 from privsynth.privacy import Budget, calibrate, total
 from privsynth.schema import ROW, Column, Schema, Table
-from privsynth.tabular.copula import (
+from privsynth.tabular.copula import LABEL, CopulaModel, GaussianCopulaDP
+from privsynth.tabular.cross_products import (
     GRID,
-    LABEL,
-    CopulaModel,
-    GaussianCopulaDP,
-    Marginal,
     cross_products,
     hermite_coefficients,
     latent_correlations,
@@ -30,6 +27,7 @@ from privsynth.tabular.copula import (
     squared_length_limit,
     whole_scores,
 )
+from privsynth.tabular.latents import Marginal
 
 BUDGET = Budget(epsilon=1.0, delta=1e-6)
 COLUMNS = (

@@ -21,9 +21,12 @@ from privsynth.dataset import Dataset, conform
 from privsynth.errors import PlanError, SchemaError
 from privsynth.privacy import Budget, Ledger, NonPrivate
 from privsynth.privacy.ledger import Population
-from privsynth.report.policy import BANNED_WORDS
+from privsynth.report.conclusions import BANNED_WORDS
 from privsynth.schema import ROW, Column, Constraint, Schema, Table
-from privsynth.tabular.sdv import CTGAN, LICENCE_NOTE, TVAE, CopulaGAN, GaussianCopula
+from privsynth.stages import RunFacts, RunFolder
+from privsynth.tabular.base import TrainedInEpochs
+from privsynth.tabular.sdv import CTGAN, TVAE, CopulaGAN, GaussianCopula
+from privsynth.tabular.sdv_adapter import LICENCE_NOTE
 
 NO_GUARANTEE = Budget(epsilon=float("inf"), delta=1e-6)
 COLUMNS = (
@@ -283,6 +286,32 @@ def test_progress_is_told_after_each_epoch(engine):
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_a_run_tells_how_many_epochs_are_done_and_asks_nothing_of_engines_without(tmp_path):
+    class Model:
+        def save(self, folder):
+            (folder / "model.json").write_text("{}")
+
+    class Plain:
+        def fit(self, train, *, reservation):
+            return Model()
+
+    class Trained(Plain):
+        epochs = 3
+
+        def fit(self, train, *, reservation, progress=None):
+            for done in range(self.epochs):
+                progress(done + 1, self.epochs)
+            return super().fit(train, reservation=reservation)
+
+    facts = RunFacts(event_id="0" * 16, dataset="shop", plan="", data="", benchmark=False, release=str(tmp_path / "out"))
+    for engine, expected in ((Trained(), [1, 2, 3]), (Plain(), [])):
+        run = RunFolder.create(tmp_path / type(engine).__name__, facts)
+        told = []
+        pipeline._model(run, engine, None, None, pipeline._Steps(lambda *step, told=told: told.append(step)))
+        assert told == [("split and fit: epochs", done, 3) for done in expected]
+    assert [isinstance(engine, TrainedInEpochs) for engine in ENGINES] == [False, True, True, True]
+
+
 def test_an_exception_of_the_callback_ends_the_fit_unchanged():
     class Cancelled(RuntimeError):
         pass
@@ -339,6 +368,18 @@ def test_a_kernel_density_holds_training_values_and_is_never_saved(tmp_path):
     model, _ = fit(dataset(shop(60)), GaussianCopula(default_distribution="gaussian_kde"))
     model.save(tmp_path / "model")
     assert "copula" not in json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+
+
+def test_the_data_are_given_to_no_other_process(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("another process was asked for")
+
+    monkeypatch.setattr("joblib._parallel_backends.LokyBackend.configure", refuse)
+    import joblib
+
+    with pytest.raises(AssertionError):  # what CTGAN's transformer does from 500 rows on
+        joblib.Parallel(n_jobs=2)([joblib.delayed(int)("1")])
+    fit(dataset(shop(600)), TVAE(epochs=1, batch_size=300))
 
 
 def test_nothing_of_the_data_is_written_logged_or_printed(tmp_path, monkeypatch, capfd, caplog):
@@ -427,7 +468,8 @@ def test_check_names_the_licence_and_says_that_there_is_no_guarantee(tmp_path):
     found = preflight.check(plan_of(tmp_path, "sdv:ctgan", "inf"))
     assert LICENCE_NOTE in found.verdicts
     assert found.epsilon == float("inf")
-    assert any("cannot pass" in line and "epsilon inf" in line for line in found.verdicts)
+    assert "guarantee: cannot pass: there is none, which the policy does not allow at sensitivity high" in found.verdicts
+    assert found.cost_sentence(Budget(epsilon=float("inf"), delta=1e-6)).startswith("no formal guarantee")
 
 
 def test_check_prints_the_noise_on_correlations_and_the_people_it_needs(tmp_path):
