@@ -20,86 +20,41 @@ import numpy as np
 import pandas as pd
 
 from privsynth.errors import PIIError
-from privsynth.pii.detect import detect_spans, ner_model
-from privsynth.pii.recognizers import NATIONAL_IDS, WHOLE_CELL, NationalId, fold, is_card, is_date, is_phone, name_score
+from privsynth.pii.headers import (
+    BIRTH,
+    CARD,
+    COUNTED,
+    DEMOGRAPHIC,
+    EMAIL,
+    FIRST_NAME,
+    FULL_NAME,
+    ID,
+    ID_ENDINGS,
+    LAST_NAME,
+    NATIONAL,
+    NOT_A_PERSON,
+    PHONE,
+    PLACE,
+    POSTCODE,
+    STREET,
+    USERNAME,
+    header_tokens,
+    speaks_of,
+)
+from privsynth.pii.identifiers import NATIONAL_IDS, NationalId
+from privsynth.pii.languages import language_of
+from privsynth.pii.recognizers import LANGUAGES, WHOLE_CELL, is_card, is_date, is_phone, name_score
+from privsynth.pii.text import NONE, find, ner_model
 from privsynth.registry import hint
 from privsynth.schema import Kind
 
 FALSE_ALARM = 1e-6
 """Largest probability, per identifier and column, that random digits are taken for a checked number."""
 TEXTS_SEARCHED = 120
-"""Free texts per column that are searched for spans; more would only sharpen the counts."""
+"""Free texts per column that are searched for spans where values are sampled; more would only sharpen the counts."""
 PHONE_REGIONS = ("US", "GB", "DE", "FR", "CH", "AT", "IT", "ES", "NL", "BE", "PT", "BR", "IE", "AU", "DK", "SE", "NO", "FI", "PL")
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Header words, folded. A word of several tokens is written with "_" and must be there whole.
-_EMAIL = _words("email e_mail mail emailaddress mailadresse courriel correo correio")
-_PHONE = _words(
-    "phone telephone tel telnr mobile cell cellphone fax telefon telefonnummer handy natel telefono cellulare movil "
-    "celular telefoon telefoonnummer mobiel telefone telemovel phonenumber"
-)
-_NATIONAL = _words(
-    "ssn ahv avs nir bsn dni nie nif cpf pesel cpr personnummer fodselsnummer hetu nino nhs ppsn aadhaar insz niss "
-    "sozialversicherungsnummer codice_fiscale codicefiscale social_security national_id nationalid steuer_id steuerid "
-    "tax_id taxid securite_sociale secu_sociale rijksregisternummer burgerservicenummer passport"
-)
-_CARD = _words("credit_card creditcard card_number cardnumber kreditkarte carte_bancaire tarjeta_credito carta_credito cartao_credito pan")
-_STREET = _words(
-    "street address addr strasse adresse anschrift rue voie direccion calle domicilio indirizzo adres straat morada "
-    "endereco address1 address2 streetaddress"
-)
-_BIRTH = _words(
-    "birth birthday birthdate dob born geburtsdatum geburtstag geboren naissance nacimiento nascita geboortedatum nascimento dateofbirth"
-)
-_FIRST_NAME = _words("firstname first_name given_name givenname forename vorname rufname prenom voornaam primer_nombre")
-_LAST_NAME = _words(
-    "lastname last_name surname family_name familyname nachname familienname nom_famille apellido apellidos cognome "
-    "achternaam apelido sobrenome middle_name"
-)
-_FULL_NAME = _words(
-    "name fullname full_name nom nombre nome naam inhaber kontoinhaber cardholder holder patient employee mitarbeiter "
-    "kunde client_name customer_name nominativo"
-)
-_NOT_A_PERSON = _words(
-    "company product brand file filename city country firm firma bank branch event course category department column "
-    "table host hostname domain species school team job state region project campaign hospital item drug medication "
-    "plan society entreprise empresa azienda bedrijf produkt produit producto prodotto land pays pais paese stadt "
-    "ville ciudad citta genre station street id count type status code"
-)
-_USERNAME = _words(
-    "username user_name user login loginname userid_name handle nickname nick screenname benutzername benutzer "
-    "identifiant usuario utente gebruikersnaam utilizador"
-)
-_ID = _words("id ids key uuid guid identifier kennung nr nummer numero number no ref reference identifiant codigo")
-_ID_ENDINGS = (
-    "customerid",
-    "clientid",
-    "userid",
-    "patientid",
-    "accountid",
-    "personid",
-    "memberid",
-    "kundennr",
-    "kundennummer",
-    "kontonummer",
-    "vertragsnummer",
-    "rowid",
-)
-_COUNTED = _words("number_of num_of no_of anzahl nombre_de numero_de")
-_PLACE = _words(
-    "postcode postal zip zipcode plz postleitzahl npa cap cep code_postal codigo_postal city town ort wohnort stadt "
-    "ville localite ciudad citta comune plaats woonplaats gemeente cidade canton kanton county state region country "
-    "land"
-)
-_POSTCODE = _words("postcode postal zip zipcode plz postleitzahl npa cap cep")
-_DEMOGRAPHIC = _words(
-    "age alter sex gender geschlecht sexe sexo sesso geslacht edad eta leeftijd idade race ethnicity nationality "
-    "marital_status marital occupation profession beruf"
-)
 _TRUTH = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "0", "1", "ja", "nein", "oui", "non", "si"})
 
 
@@ -119,6 +74,8 @@ class ColumnFinding:
         matched: How many of those are of the type.
         quasi_identifier: An outsider may know it (place, age, sex, date of birth).
         spans: For free text, how many spans of each type the searched texts hold.
+        language: For free text, the language it seems to be in, or None if that cannot be told.
+        ner: For free text, the model that looked for names; None if none did: most names were then missed.
         examples: Up to three values of the type; empty unless the caller asked for values.
     """
 
@@ -132,6 +89,8 @@ class ColumnFinding:
     matched: int
     quasi_identifier: bool = False
     spans: dict[str, int] = field(default_factory=dict)
+    language: str | None = None
+    ner: str | None = None
     examples: tuple[str, ...] = ()
 
 
@@ -142,7 +101,8 @@ class ScanReport:
     Attributes:
         findings: One for each column.
         n_rows: Rows of the frame.
-        ner: The model that looked for names in free text, or None: names in text were then mostly missed.
+        ner: The model that looks for names in text of the language asked for (English if none was), or None: names are then mostly
+            missed. What looked into each column stands in its finding.
     """
 
     findings: tuple[ColumnFinding, ...]
@@ -175,7 +135,13 @@ class ScanReport:
 
 
 def scan(
-    frame: pd.DataFrame, *, rng: np.random.Generator, sample: int | None = 500, language: str = "en", show_values: bool = False
+    frame: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    sample: int | None = 500,
+    language: str | None = None,
+    ner: str | None = None,
+    show_values: bool = False,
 ) -> ScanReport:
     """Propose for each column what personal data it holds and how to declare it.
 
@@ -184,7 +150,8 @@ def scan(
         rng: Draws the distinct values that are looked at.
         sample: Distinct values looked at per column, 1 or more; None looks at all of them. A type that occurs in a
             share p of the values is missed with probability about (1 - p) ** sample.
-        language: Language of free text.
+        language: Language of free text; None tells it for each column, and takes English where it cannot be told.
+        ner: Which model looks for names in free text: ``"none"`` for none, None for the best that is there.
         show_values: Whether findings carry up to three examples. They are private data.
 
     Raises:
@@ -195,36 +162,8 @@ def scan(
     findings = []
     for position, name in enumerate(frame.columns):
         column = _Column.read(str(name), frame.iloc[:, position], sample=sample, rng=rng)
-        findings.append(_judge(column, language=language, show_values=show_values))
-    return ScanReport(findings=tuple(findings), n_rows=len(frame), ner=ner_model())
-
-
-def name_part(header: str) -> str:
-    """Which part of a person's name a column of type PERSON holds: "first", "last" or "full".
-
-    >>> name_part("Vorname"), name_part("last_name"), name_part("client")
-    ('first', 'last', 'full')
-    """
-    tokens = header_tokens(header)
-    if _has(tokens, _FIRST_NAME) or set(tokens) & {"vorname", "prenom", "voornaam"}:
-        return "first"
-    # French "nom" beside a "prénom" is the last name; alone it is mostly the whole name.
-    return "last" if _has(tokens, _LAST_NAME) else "full"
-
-
-def header_tokens(header: str) -> tuple[str, ...]:
-    """Folded words of a header, split at signs, capitals and digits.
-
-    >>> header_tokens("customerE-MailAddress"), header_tokens("Geburts_Datum")
-    (('customer', 'e', 'mail', 'address'), ('geburts', 'datum'))
-    """
-    spaced = re.sub(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])", " ", header)
-    return tuple(fold(word) for word in re.findall(r"[^\W_]+", spaced))
-
-
-def _has(tokens: tuple[str, ...], words: frozenset[str]) -> bool:
-    joined = f"_{'_'.join(tokens)}_"
-    return any(f"_{word}_" in joined for word in words) or "".join(tokens) in words
+        findings.append(_judge(column, language=language, ner=ner, show_values=show_values))
+    return ScanReport(findings=tuple(findings), n_rows=len(frame), ner=None if ner == NONE else ner or ner_model(language or "en"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +176,7 @@ class _Column:
     distinct: int
     values: tuple[str, ...]
     dtype_kind: str
+    is_sampled: bool
 
     @classmethod
     def read(cls, name: str, raw: pd.Series[Any], *, sample: int | None, rng: np.random.Generator) -> _Column:
@@ -259,10 +199,18 @@ class _Column:
             if sample is None or len(texts) <= sample
             else [texts[i] for i in np.sort(rng.choice(len(texts), size=sample, replace=False))]
         )
-        return cls(name=name, header=header_tokens(name), n=counted, distinct=len(texts), values=tuple(chosen), dtype_kind=kind)
+        return cls(
+            name=name,
+            header=header_tokens(name),
+            n=counted,
+            distinct=len(texts),
+            values=tuple(chosen),
+            dtype_kind=kind,
+            is_sampled=sample is not None,
+        )
 
     def speaks_of(self, words: frozenset[str]) -> bool:
-        return _has(self.header, words)
+        return speaks_of(self.header, words)
 
     def matching(self, test: Callable[[str], bool]) -> list[str]:
         return [value for value in self.values if test(value)]
@@ -301,18 +249,20 @@ class _Verdict:
     kind: Kind = "identifier"
     quasi_identifier: bool = False
     spans: dict[str, int] = field(default_factory=dict)
+    language: str | None = None
+    ner: str | None = None
 
 
-def _judge(column: _Column, *, language: str, show_values: bool) -> ColumnFinding:
+def _judge(column: _Column, *, language: str | None, ner: str | None, show_values: bool) -> ColumnFinding:
     kind = _kind(column)
-    quasi = column.speaks_of(_PLACE) or column.speaks_of(_DEMOGRAPHIC)
+    quasi = column.speaks_of(PLACE) or column.speaks_of(DEMOGRAPHIC)
     verdict = None
     if column.values:
         if kind == "text":
-            verdict = _by_value(column) or _phone(column) or _street(column) or _person(column) or _free_text(column, language)
+            verdict = _by_value(column) or _phone(column) or _street(column) or _person(column) or _free_text(column, language, ner)
         else:
             rules = (_by_value, _national_digits, _phone, _card_digits, _birth, _street, _username, _person, _identifier, _some_values)
-            verdict = next((found for rule in rules if (found := rule(column)) is not None), None)
+            verdict = next((found for rule in rules if (found := rule(column)) is not None), None) or _sentences(column, language, ner)
     checked = len(column.values)
     if verdict is None:
         evidence = "the column is empty" if not column.values else "no type of personal data fits"
@@ -340,6 +290,8 @@ def _judge(column: _Column, *, language: str, show_values: bool) -> ColumnFindin
         matched=len(verdict.matched),
         quasi_identifier=quasi or verdict.quasi_identifier,
         spans=verdict.spans,
+        language=verdict.language,
+        ner=verdict.ner,
         examples=tuple(verdict.matched[:3]) if show_values else (),
     )
 
@@ -363,13 +315,13 @@ def _kind(column: _Column) -> Kind:
         return "text"
     # Short remarks that hardly repeat ("called Anna back") are no categories, and may hold anything.
     several = column.matching(lambda value: len(value.split()) >= 2 and len(re.findall(r"[^\W\d_]{2,}", value)) >= 2)
-    if column.n >= 50 and column.distinct >= 0.5 * column.n and len(several) >= 0.5 * len(values) and not column.speaks_of(_PLACE):
+    if column.n >= 50 and column.distinct >= 0.5 * column.n and len(several) >= 0.5 * len(values) and not column.speaks_of(PLACE):
         return "text"
     return "categorical"
 
 
 def _is_number(column: _Column) -> bool:
-    if column.speaks_of(_POSTCODE):
+    if column.speaks_of(POSTCODE):
         return False
     if column.dtype_kind in "iuf":
         return True
@@ -402,7 +354,7 @@ def _by_value(column: _Column) -> _Verdict | None:
     for entity in ("EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "URL"):
         matched = column.matching(WHOLE_CELL[entity])
         if matched and len(matched) >= 0.5 * len(column.values):
-            header = column.speaks_of(_EMAIL) if entity == "EMAIL_ADDRESS" else False
+            header = column.speaks_of(EMAIL) if entity == "EMAIL_ADDRESS" else False
             return _Verdict(
                 pii=entity,
                 confidence=_confidence(len(matched) / len(column.values), header),
@@ -422,7 +374,7 @@ def _national(column: _Column, identifier: NationalId, matched: Sequence[str]) -
     share = len(matched) / len(column.values)
     return _Verdict(
         pii="NATIONAL_ID",
-        confidence=_confidence(share, column.speaks_of(_NATIONAL)),
+        confidence=_confidence(share, column.speaks_of(NATIONAL)),
         evidence=_counted(matched, column, what),
         matched=matched,
     )
@@ -445,7 +397,7 @@ def beats_chance(matched: int, checked: int, chance: float) -> bool:
 
 def _national_digits(column: _Column) -> _Verdict | None:
     """Digits that pass a national check far oftener than chance, or under a header that says so."""
-    header = column.speaks_of(_NATIONAL)
+    header = column.speaks_of(NATIONAL)
     best: tuple[float, NationalId, list[str]] | None = None
     for identifier in NATIONAL_IDS:
         matched = column.matching(identifier.is_plain) if identifier.plain else []
@@ -465,8 +417,8 @@ def _national_digits(column: _Column) -> _Verdict | None:
 
 
 def _phone(column: _Column) -> _Verdict | None:
-    header = column.speaks_of(_PHONE)
-    if column.dtype_kind == "f" or (column.repeats and not header) or column.speaks_of(_COUNTED):
+    header = column.speaks_of(PHONE)
+    if column.dtype_kind == "f" or (column.repeats and not header) or column.speaks_of(COUNTED):
         return None
     international = column.matching(lambda value: value.startswith(("+", "00")) and is_phone(value))
     matched = international
@@ -487,7 +439,7 @@ def _phone(column: _Column) -> _Verdict | None:
 
 
 def _card_digits(column: _Column) -> _Verdict | None:
-    header = column.speaks_of(_CARD)
+    header = column.speaks_of(CARD)
     matched = column.matching(is_card)
     share = len(matched) / len(column.values)
     # One number in ten passes Luhn's check.
@@ -504,7 +456,7 @@ def _card_digits(column: _Column) -> _Verdict | None:
 def _birth(column: _Column) -> _Verdict | None:
     # "birth rate", "birth country" and a year of birth are no dates.
     dates = list(column.values) if column.dtype_kind == "M" else column.matching(is_date)
-    if not column.speaks_of(_BIRTH) or len(dates) < 0.5 * len(column.values):
+    if not column.speaks_of(BIRTH) or len(dates) < 0.5 * len(column.values):
         return None
     evidence = "the header speaks of birth and the values are dates; a quasi-identifier that may be modelled if a person decides so"
     return _Verdict(pii="DATE_OF_BIRTH", confidence=0.95, evidence=evidence, matched=dates, kind="datetime", quasi_identifier=True)
@@ -513,7 +465,7 @@ def _birth(column: _Column) -> _Verdict | None:
 def _street(column: _Column) -> _Verdict | None:
     matched = column.matching(WHOLE_CELL["STREET_ADDRESS"])
     share = len(matched) / len(column.values)
-    header = column.speaks_of(_STREET) and not column.speaks_of(_EMAIL) and not (set(column.header) & {"ip", "mac", "web", "url"})
+    header = column.speaks_of(STREET) and not column.speaks_of(EMAIL) and not (set(column.header) & {"ip", "mac", "web", "url"})
     if share >= 0.5 or (header and share >= 0.1):
         return _Verdict(
             pii="STREET_ADDRESS",
@@ -530,7 +482,7 @@ def _street(column: _Column) -> _Verdict | None:
 def _username(column: _Column) -> _Verdict | None:
     shaped = column.matching(lambda value: re.fullmatch(r"@?[^\W\d][\w.@-]{1,38}", value) is not None)
     handles = [value for value in shaped if value.startswith("@")]
-    header = column.speaks_of(_USERNAME) and not column.speaks_of(_ID - {"identifiant"})
+    header = column.speaks_of(USERNAME) and not column.speaks_of(ID - {"identifiant"})
     if len(handles) >= 0.8 * len(column.values):
         return _Verdict(pii="USERNAME", confidence=0.9, evidence=_counted(handles, column, "are handles"), matched=handles)
     if header and not column.repeats and column.distinct >= 0.3 * column.n and len(shaped) >= 0.8 * len(column.values):
@@ -542,11 +494,11 @@ def _username(column: _Column) -> _Verdict | None:
 
 def _person(column: _Column) -> _Verdict | None:
     """Names: a header that says so, or listed names; places and things with people's names are kept out by their header."""
-    header = any(column.speaks_of(words) for words in (_FIRST_NAME, _LAST_NAME, _FULL_NAME))
+    header = any(column.speaks_of(words) for words in (FIRST_NAME, LAST_NAME, FULL_NAME))
     if (
         column.dtype_kind != "O"
-        or column.speaks_of(_PLACE)
-        or (column.speaks_of(_NOT_A_PERSON) and not column.speaks_of(_FIRST_NAME | _LAST_NAME))
+        or column.speaks_of(PLACE)
+        or (column.speaks_of(NOT_A_PERSON) and not column.speaks_of(FIRST_NAME | LAST_NAME))
     ):
         return None
     if column.repeats and not header:
@@ -579,10 +531,10 @@ def _person(column: _Column) -> _Verdict | None:
 
 def _identifier(column: _Column) -> _Verdict | None:
     values = column.values
-    if column.speaks_of(_COUNTED) or column.dtype_kind in "fMb":
+    if column.speaks_of(COUNTED) or column.dtype_kind in "fMb":
         return None
     named = bool(column.header) and (
-        column.header[-1] in _ID or column.header[-1] in _ID_ENDINGS or column.header[0] in {"id", "uuid", "guid"}
+        column.header[-1] in ID or column.header[-1] in ID_ENDINGS or column.header[0] in {"id", "uuid", "guid"}
     )
     hexadecimal = column.matching(
         lambda value: re.fullmatch(r"\{?[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32,128}", value) is not None
@@ -594,7 +546,8 @@ def _identifier(column: _Column) -> _Verdict | None:
     coded = column.matching(
         lambda value: re.fullmatch(r"[\w./:#-]{1,64}", value) is not None and any(character.isdigit() for character in value)
     )
-    if len(coded) < 0.9 * len(values):
+    # Dates are distinct where few people were born or served on one day; that makes them no key.
+    if len(coded) < 0.9 * len(values) or len(column.matching(is_date)) >= 0.5 * len(values):
         return None
     if named and column.is_unique:
         return _Verdict(pii="ID", confidence=0.95, evidence="the header names a key and the values are unique", matched=coded)
@@ -612,7 +565,7 @@ def _identifier(column: _Column) -> _Verdict | None:
         column.is_unique
         and column.dtype_kind == "O"
         and not _is_number(column)
-        and not column.speaks_of(_PLACE)
+        and not column.speaks_of(PLACE)
         and len(lettered) >= 0.9 * len(values)
     ):
         return _Verdict(pii="ID", confidence=0.8, evidence="every value is a code that occurs once", matched=coded)
@@ -641,15 +594,47 @@ def _some_values(column: _Column) -> _Verdict | None:
     return None
 
 
-def _free_text(column: _Column, language: str) -> _Verdict | None:
-    texts = column.values[:: max(1, len(column.values) // TEXTS_SEARCHED)][:TEXTS_SEARCHED]
-    found = detect_spans(texts, language=language)
+def _sentences(column: _Column, language: str | None, ner: str | None) -> _Verdict | None:
+    """Sentences that repeat like categories, if one of them holds somebody's data: "Spoke with Mrs. Berg about the fee."."""
+    if column.dtype_kind != "O" or float(np.median([len(value.split()) for value in column.values])) < 4:
+        return None
+    found = _free_text(column, language, ner)
+    return found if found and set(found.spans) & _OF_SOMEBODY else None
+
+
+_OF_SOMEBODY = frozenset("PERSON EMAIL_ADDRESS PHONE_NUMBER IBAN_CODE CREDIT_CARD NATIONAL_ID STREET_ADDRESS USERNAME".split())
+
+
+def _free_text(column: _Column, language: str | None, ner: str | None) -> _Verdict | None:
+    texts = column.values
+    if column.is_sampled:
+        texts = texts[:: max(1, len(texts) // TEXTS_SEARCHED)][:TEXTS_SEARCHED]
+    told = language_of(texts)
+    wanted = language or told or "en"
+    # Patterns of an unsupported language are those of English: e-mail addresses and IBANs look the same everywhere.
+    supported = wanted if wanted in LANGUAGES else "en"
+    model = None if ner == NONE else ner or ner_model(wanted)
+    found = find(texts, language=supported, model=model or NONE)
     spans = dict(sorted(Counter(span.entity for row in found for span in row).items()))
-    matched = [text for text, row in zip(texts, found, strict=True) if row]
     listed = ", ".join(f"{entity} {count}" for entity, count in spans.items()) or "none"
-    model = ner_model()
-    doubt = (
-        f"names were looked for with {model}" if model else "no model for names in text is installed, so that most names are not counted"
+    evidence = f"running text; spans in {len(texts)} texts: {listed}; {_doubt(wanted, model, asked=language is not None, told=told)}"
+    return _Verdict(
+        pii="FREE_TEXT",
+        confidence=0.9,
+        evidence=evidence,
+        matched=[text for text, row in zip(texts, found, strict=True) if row],
+        kind="text",
+        spans=spans,
+        language=language or told,
+        ner=model,
     )
-    evidence = f"running text; spans in {len(texts)} texts: {listed}; {doubt}"
-    return _Verdict(pii="FREE_TEXT", confidence=0.9, evidence=evidence, matched=matched, kind="text", spans=spans)
+
+
+def _doubt(language: str, model: str | None, *, asked: bool, told: str | None) -> str:
+    """Who looked for names, and what that leaves out."""
+    said = f"language {language}" if asked or told else "language not told, taken for English"
+    if language not in LANGUAGES:
+        said += ", which is not supported"
+    if model is None:
+        return f"{said}; no model for names looked, so that most names are not counted"
+    return f"{said}; names were looked for with {model}"

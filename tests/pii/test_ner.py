@@ -25,7 +25,7 @@ SOURCES = ROOT.parent / "shared" / "data" / "ner"
 @pytest.fixture(autouse=True)
 def embedded_only(monkeypatch):
     monkeypatch.delenv(ner.FOLDER_VARIABLE, raising=False)
-    monkeypatch.setattr(ner, "INSTALLED", ())
+    monkeypatch.setattr(ner, "INSTALLED", {})
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_pipeline_without_names_is_refused(tmp_path, monkeypatch):
 
 
 def test_installed_pipelines_go_before_the_embedded_one(monkeypatch):
-    monkeypatch.setattr(ner, "INSTALLED", ("surely_not_installed", "spacy"))
+    monkeypatch.setattr(ner, "INSTALLED", {"en": ("surely_not_installed", "spacy")})
     assert ner.available() == "spacy"
 
 
@@ -159,7 +159,7 @@ def refuse(*args, **kwargs): raise OSError("no network")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from privsynth.pii import ner
 assert not {"spacy", "torch", "transformers"} & set(sys.modules)
-ner.INSTALLED = ()
+ner.INSTALLED = {}
 print(len(ner.find_names(["Client Yolanda Okonkwo called."])[0]))
 """
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)

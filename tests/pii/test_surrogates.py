@@ -15,9 +15,11 @@ pytest.importorskip("stdnum")
 import phonenumbers
 
 from privsynth.errors import PIIError
-from privsynth.pii import pii_replay, regenerate, surrogates
+from privsynth.pii import pii_replay, ranges, regenerate
+from privsynth.pii.names import ascii_letters, names_of
+from privsynth.pii.ranges import IBAN_FORMS, NATIONAL_ID_RULES, PHONE_RANGES
 from privsynth.pii.recognizers import NATIONAL_IDS, fold, is_card, is_iban, name_lists
-from privsynth.pii.surrogates import IBAN_FORMS, NATIONAL_ID_RULES, PHONE_RANGES, TYPES
+from privsynth.pii.surrogates import TYPES
 
 COLUMNS = {
     "name": "PERSON", "first_name": "PERSON", "last_name": "PERSON", "email": "EMAIL_ADDRESS", "phone": "PHONE_NUMBER", "iban": "IBAN_CODE", "id": "ID",
@@ -46,7 +48,7 @@ def test_parts_of_a_person_agree(mixed):
     assert (mixed["name"] == mixed["first_name"] + " " + mixed["last_name"]).all()
     for row in mixed.head(300).itertuples():
         local = row.email.partition("@")[0]
-        first, last = (surrogates._ascii(part) for part in (row.first_name, row.last_name))
+        first, last = (ascii_letters(part) for part in (row.first_name, row.last_name))
         assert local.rstrip("0123456789") == f"{first}.{last}"
         assert row.user == local.replace(".", "_")
         assert row.url.endswith(f"/{local}")
@@ -125,7 +127,7 @@ def test_ibans_have_valid_check_digits_and_their_countrys_form(country):
 
 
 def test_the_belgian_bank_code_is_unassigned():
-    info = importlib.import_module("stdnum.numdb").get("be/banks").info(surrogates._belgian_bank())
+    info = importlib.import_module("stdnum.numdb").get("be/banks").info(ranges._belgian_bank())
     assert not info[0][1]
 
 
@@ -138,7 +140,7 @@ def test_cards_pass_luhn_and_belong_to_no_scheme(mixed):
 def test_the_given_sex_picks_the_first_name():
     given = pd.DataFrame({"gender": ["F", "male"] * 200})
     names = invent(400, {"first_name": "PERSON"}, locale="en_US", given=given)["first_name"]
-    lists = surrogates._name_lists("en_US").first
+    lists = names_of("en_US").first
     assert set(names[::2]) <= set(lists["female"])
     assert set(names[1::2]) <= set(lists["male"])
 
