@@ -5,7 +5,8 @@
 ``planted``: copies among fresh rows, by share and noise. ``power``: the same for one share against the number of people.
 ``time``: 45k train, 24k holdout, 50k release, 15 columns: the whole set. Rows are Adult's, resampled and disturbed.
 
-Reads the public Adult table; prints one line per release.
+Reads the public Adult table; prints one line per release. Long series run in parts: ``--first 25 --runs 25`` are the seeds 25 to 49, and
+``total FILE...`` counts the lines of all parts.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ NUMERIC = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "ho
 ALPHA = 1e-2
 N_RELEASE = 10_000
 N_HALF = 16_000
+PLANTED = ((0.01, 0.0, 10_000), (0.01, 0.02, 10_000), (0.001, 0.0, 50_000), (0.001, 0.0, 10_000), (0.003, 0.0, 10_000), (0.1, 0.02, 10_000))
+"""Share of copies, noise on their numbers in spreads, rows of the release."""
 
 
 def read(path: Path) -> tuple[pd.DataFrame, Schema]:
@@ -86,26 +89,44 @@ def controls(frame: pd.DataFrame, schema: Schema, seed: int) -> None:
     print("floors, copies, 2 % noise: ", audit.noisy_floors)
 
 
-def planted(frame: pd.DataFrame, schema: Schema, seed: int, *, share: float, noise: float, n_side: int | None = None) -> list[AuditResult]:
-    """Fresh rows of which a share are copies of train whose numbers carry noise."""
+def planted(
+    frame: pd.DataFrame,
+    schema: Schema,
+    seed: int,
+    *,
+    share: float,
+    noise: float,
+    n_side: int | None = None,
+    n_release: int = N_RELEASE,
+) -> list[AuditResult]:
+    """Fresh rows of which a share are copies of train whose numbers carry noise; a release above 10,000 rows repeats fresh rows."""
     rng = np.random.default_rng(seed)
     n_side = n_side or (len(frame) - N_RELEASE) // 2
     train, holdout, fresh = parts_of(frame, (n_side, n_side, N_RELEASE), rng)
+    if n_release > N_RELEASE:
+        fresh = fresh.iloc[rng.integers(0, N_RELEASE, n_release)].reset_index(drop=True)
     encoder = fit_encoder(schema.tables[0].modelled, [train, holdout], release=fresh)
-    material = Material(encoder=encoder, train=train, holdout=holdout, units=None, n_release=round(share * N_RELEASE))
+    material = Material(encoder=encoder, train=train, holdout=holdout, units=None, n_release=round(share * n_release))
     copied = noisy_copies(material, rng=rng, noise=noise)
-    return attacked(train, holdout, pd.concat([copied, fresh], ignore_index=True).head(N_RELEASE), schema, rng)
+    return attacked(train, holdout, pd.concat([copied, fresh], ignore_index=True).head(n_release), schema, rng)
 
 
 def nulls(frame: pd.DataFrame, schema: Schema, seeds: range) -> None:
-    alarms = 0
     for seed in seeds:
         rng = np.random.default_rng(seed)
         n_side = (len(frame) - N_RELEASE) // 2
         results = attacked(*parts_of(frame, (n_side, n_side, N_RELEASE), rng), schema, rng)
-        alarms += bool(flagged_among(results, ALPHA))
         print(f"negative  fresh rows, run {seed:3d}  {summary(results)}", flush=True)
-    print(f"false alarms: {alarms} of {len(seeds)} (family-wise level {ALPHA})")
+
+
+def total(paths: Sequence[Path]) -> None:
+    """How many releases of each kind were flagged, over the output of several parts."""
+    lines = [line for path in paths for line in path.read_text().splitlines() if "flagged by:" in line and ", run " in line]
+    kinds = [line.split(", run ")[0] for line in lines]
+    for kind in dict.fromkeys(kinds):
+        own = {line for line, other in zip(lines, kinds, strict=True) if other == kind}
+        flagged = [line for line in own if not line.endswith("flagged by: none")]
+        print(f"{kind}: {len(flagged)} of {len(own)} flagged at family-wise level {ALPHA}")
 
 
 def timed(frame: pd.DataFrame, schema: Schema, seed: int, sizes: tuple[int, int, int]) -> None:
@@ -135,30 +156,34 @@ def timed(frame: pd.DataFrame, schema: Schema, seed: int, sizes: tuple[int, int,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["controls", "nulls", "planted", "power", "time"], nargs="+")
+    parser.add_argument("what", choices=["controls", "nulls", "planted", "power", "time", "total"])
+    parser.add_argument("outputs", type=Path, nargs="*", help="of total: files with the output of parts of a series")
     parser.add_argument("--adult", type=Path, default=Path("../shared/data/adult/adult.csv"))
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first null run")
+    parser.add_argument("--runs", type=int, help="of each kind; 200 null runs, 8 of planted copies, 5 of power")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first run")
     options = parser.parse_args()
+    if options.what == "total":
+        total(options.outputs)
+        return
     frame, schema = read(options.adult)
-    if "controls" in options.what:
-        controls(frame, schema, seed=0)
-    if "planted" in options.what:
-        for share, noise in ((0.001, 0.0), (0.003, 0.0), (0.01, 0.0), (0.01, 0.02), (0.03, 0.02), (0.1, 0.02)):
-            for seed in range(3):
-                results = planted(frame, schema, seed, share=share, noise=noise)
-                print(f"positive  {share:.1%} copies, {noise:.0%} noise, run {seed}  {summary(results)}", flush=True)
-    if "power" in options.what:
+    seeds = range(options.first, options.first + (options.runs or {"nulls": 200, "planted": 8}.get(options.what, 5)))
+    if options.what == "controls":
+        controls(frame, schema, seed=options.first)
+    if options.what == "planted":
+        for share, noise, n_release in PLANTED:
+            for seed in seeds:
+                results = planted(frame, schema, seed, share=share, noise=noise, n_release=n_release)
+                print(f"positive  {share:.1%} copies in {n_release}, {noise:.0%} noise, run {seed}  {summary(results)}", flush=True)
+    if options.what == "power":
         for n_side in (500, 1000, 2000, 4000, 8000, 11_000):
             for noise in (0.0, 0.02):
-                found = [
-                    bool(flagged_among(planted(frame, schema, seed, share=0.01, noise=noise, n_side=n_side), ALPHA)) for seed in range(5)
-                ]
-                print(f"power     1 % copies, {noise:.0%} noise, {n_side} people a side: flagged {sum(found)} of {len(found)}", flush=True)
-    if "time" in options.what:
-        timed(frame, schema, 0, (45_000, 24_000, 50_000))
-    if "nulls" in options.what:
-        nulls(frame, schema, range(options.first, options.first + options.runs))
+                for seed in seeds:
+                    results = planted(frame, schema, seed, share=0.01, noise=noise, n_side=n_side)
+                    print(f"power     1 % copies, {noise:.0%} noise, {n_side} people a side, run {seed}  {summary(results)}", flush=True)
+    if options.what == "time":
+        timed(frame, schema, options.first, (45_000, 24_000, 50_000))
+    if options.what == "nulls":
+        nulls(frame, schema, seeds)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,7 @@ def _spent_before(run: RunFolder, engine: Synthesizer) -> list[str]:
     """Stages of touches that an earlier attempt spent and that do not run again."""
     spent = ["facts", "read", "pii"] if run.finished("split") else []
     spent += [] if _fits_again(run, engine) else ["tables"]
+    spent += ["text"] if run.finished("text-model") or run.finished("synthetic") else []
     return [*spent, "audit", "quality"] if run.finished("measurements") else spent
 
 

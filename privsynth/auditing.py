@@ -45,7 +45,7 @@ class FileAudit:
             "verdict": self.verdict,
             "judgements": [asdict(judgement) for judgement in self.judgements],
             "notes": list(self.notes),
-            "audit": audit_json(self.run),
+            "audit": audit_json(self.run, {judgement.subject: judgement.light for judgement in self.judgements}),
         }
 
 

@@ -1,7 +1,7 @@
 """The command line: each command parses, calls one public function and prints.
 
-Exit codes: 0 passed, 1 the policy failed, 2 bad input or usage, 3 inconclusive. Every error is one line; ``--debug``
-shows where it came from.
+Exit codes: 0 passed, 1 the policy failed or a release was refused, 2 bad input or usage, 3 inconclusive. Every error is one
+line; ``--debug`` shows where it came from.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from privsynth import __version__
+from privsynth import __version__, cli_pii, cli_signing
 from privsynth.errors import PrivSynthError
+from privsynth.terminal import console, errors, one_line
 
 if TYPE_CHECKING:
     from privsynth.audit.base import AuditResult
@@ -43,12 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turn a confidential dataset into synthetic data plus the evidence to sign it off.",
 )
-_WIDTH = None if sys.stdout.isatty() else 140
-
-# No markup: a column named "[red]" is shown as it is.
-console = Console(highlight=False, markup=False, width=_WIDTH)
-errors = Console(stderr=True, highlight=False)
-
 _STYLE = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _SIGN = {"pass": "● passed", "fail": "■ failed", "inconclusive": "▲ inconclusive"}
 
@@ -65,7 +59,7 @@ def main() -> NoReturn:
     except PrivSynthError as error:
         if debug:
             raise
-        errors.print(f"{type(error).__name__}: {_one_line(str(error))}", soft_wrap=True)
+        errors.print(f"{type(error).__name__}: {one_line(str(error))}", soft_wrap=True)
         if show_values:
             _show_values(error)
         sys.exit(USAGE_ERROR)
@@ -86,11 +80,6 @@ def main() -> NoReturn:
         sys.exit(USAGE_ERROR)
 
 
-def _one_line(text: str) -> str:
-    """The text without signs that would break the line or reorder it: names of columns and files may hold any."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
 def _show_values(error: PrivSynthError) -> None:
     """The cells that an error is about: private data, for a person at a terminal and nobody's log."""
     if not error.values:
@@ -98,7 +87,7 @@ def _show_values(error: PrivSynthError) -> None:
     if not sys.stderr.isatty():
         errors.print("The values are not shown: --show-values prints private data and needs a terminal.", soft_wrap=True)
         return
-    errors.print(f"Values: {_one_line(', '.join(map(repr, error.values)))}", soft_wrap=True)
+    errors.print(f"Values: {one_line(', '.join(map(repr, error.values)))}", soft_wrap=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -158,37 +147,6 @@ def init(
 
 
 @app.command()
-def scan(
-    data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet, Excel or JSON lines.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    show_values: Annotated[bool, typer.Option("--show-values", help="Show a few values; on a terminal only.")] = False,
-    fail_on: Annotated[str, typer.Option(help="Exit with 1 if one of these types is found, for example PERSON,IBAN_CODE.")] = "",
-) -> int:
-    """Look for personal data, column by column.
-
-    Example: privsynth scan clients.csv
-    """
-    import numpy as np
-
-    from privsynth import pii, sources
-    from privsynth.errors import PlanError
-
-    if show_values and not sys.stdout.isatty():
-        raise PlanError("--show-values prints private data and needs a terminal; leave it out")
-    report = pii.scan(sources.read(data).frame, rng=np.random.default_rng(0), show_values=show_values)
-    if as_json:
-        console.print(report.to_json(), soft_wrap=True)
-    else:
-        grid = Grid("Column", "Personal data", "Confidence", "Evidence")
-        for finding in report.findings:
-            evidence = finding.evidence + (f" ({', '.join(finding.examples)})" if finding.examples else "")
-            grid.add_row(finding.column, finding.pii or "–", f"{finding.confidence:.2f}" if finding.pii else "", evidence)
-        console.print(grid)
-    wanted = {name.strip() for name in fail_on.split(",") if name.strip()}
-    return 1 if wanted & {finding.pii for finding in report.findings if finding.pii} else 0
-
-
-@app.command()
 def check(plan: Annotated[Path, typer.Argument(help="The plan.")]) -> int:
     """Say what a plan will cost and what it can deliver; reads no private data.
 
@@ -203,10 +161,7 @@ def check(plan: Annotated[Path, typer.Argument(help="The plan.")]) -> int:
     for touch in found.touches:
         grid.add_row(touch.stage, touch.label, touch.touch_class, _noise(touch.event))
     console.print(grid)
-    console.print(
-        f"In all: epsilon <= {found.epsilon:.4g} of {loaded.budget.epsilon:g}, delta {loaded.budget.delta:g}, "
-        "for adding or removing one person."
-    )
+    console.print(f"In all: {found.cost_sentence(loaded.budget)}", soft_wrap=True)
     console.print(
         f"Needs at least {found.smallest_people} people"
         + (f"; {found.people} are declared." if found.people else "; people is not declared.")
@@ -257,7 +212,7 @@ def status(folder: Annotated[Path, typer.Argument(help="The internal folder of a
 
     found = status_of(folder)
     facts = found.facts
-    console.print(f"Run {facts.event_id} of {_one_line(facts.dataset)!r}, started {facts.started}: {facts.state}.")
+    console.print(f"Run {facts.event_id} of {one_line(facts.dataset)!r}, started {facts.started}: {facts.state}.")
     if found.stages:
         grid = Grid("Stage", "State")
         for stage, state in found.stages.items():
@@ -281,7 +236,7 @@ def purge(folder: Annotated[Path, typer.Argument(help="The internal folder of a 
         f"Removed {len(done.removed)} files of run {done.facts.event_id}; the ledger says so. What was spent stays spent.", soft_wrap=True
     )
     if done.kept:
-        console.print(f"Left alone, not written by privsynth: {_one_line(', '.join(done.kept))}", soft_wrap=True)
+        console.print(f"Left alone, not written by privsynth: {one_line(', '.join(done.kept))}", soft_wrap=True)
     return 0
 
 
@@ -325,20 +280,28 @@ def audit(
 def report(
     folder: Annotated[Path, typer.Argument(help="A release folder, or an internal folder.")],
     edition: Annotated[str, typer.Option(help="vendor or internal.")] = "vendor",
-    out: Annotated[Path | None, typer.Option(help="File to write (.html or .json); by default the page goes to standard output.")] = None,
+    format: Annotated[str | None, typer.Option(help="html, pdf or json; by the ending of --out unless given, else html.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default the page goes to standard output.")] = None,
 ) -> int:
     """Render a report again from stored results.
 
-    Example: privsynth report out/bank-clients --edition vendor --out report.html
+    Example: privsynth report out/bank-clients --edition vendor --format pdf --out report.pdf
     """
+    from privsynth.errors import PlanError
     from privsynth.report.stored import rendered
 
-    text = rendered(folder, edition, "json" if out is not None and out.suffix == ".json" else "html")
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text, encoding="utf-8")
+    chosen = format or (out.suffix[1:] if out is not None and out.suffix in (".json", ".pdf") else "html")
+    if chosen == "pdf" and out is None:
+        raise PlanError("format='pdf' is not text and needs a file; add --out report.pdf")
+    made = rendered(folder, edition, chosen)
+    if out is not None:
+        try:
+            out.write_bytes(made.encode() if isinstance(made, str) else made)
+        except OSError as error:
+            raise PlanError(f"out={str(out)!r} cannot be written ({error.strerror}); choose another file") from None
         console.print(f"Wrote {out}")
+    elif isinstance(made, str):
+        sys.stdout.write(made)
     return 0
 
 
@@ -380,6 +343,10 @@ def ledger(
         )
     console.print(grid)
     return 0
+
+
+for _command in (cli_pii.scan, cli_pii.strip, cli_signing.keygen, cli_signing.sign, cli_signing.verify):
+    app.command()(_command)
 
 
 @app.command(name="app")
@@ -456,6 +423,8 @@ def _noise(event: Any) -> str:
 
 def _show(release: Release) -> None:
     """The final tables of a run."""
+    from privsynth.report.summary import handing_over
+
     _show_attacks(release.measurements.audit.results)
     _show_quality(release)
     _show_judgements([_as_judgement(reason) for reason in release.summary["verdict"]["reasons"]])
@@ -466,7 +435,7 @@ def _show(release: Release) -> None:
     if release.folder is None:
         console.print("Blocked: the synthetic data were kept internal and not exported.")
     else:
-        fate = "insecure, for benchmarks only: not to be handed over" if release.insecure else "vendor edition: may be handed over"
+        fate = handing_over(release.verdict, formal=release.summary["guarantee"]["formal"], insecure=release.insecure)
         console.print(f"Release:  {release.folder}  ({fate})", soft_wrap=True)
     console.print(f"Internal: {release.internal}  (computed from private data: do not hand over)", soft_wrap=True)
 

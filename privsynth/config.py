@@ -64,6 +64,7 @@ class ColumnSection(_Section):
     nullable: bool = True
     pii: str | None = None
     determines: dict[str, str] = Field(default_factory=dict)
+    about: Strings | None = None
     quasi_identifier: bool = False
     secret: bool = False
     reference: str | None = None
@@ -102,32 +103,65 @@ class PrivacySection(_Section):
     delta: float
 
 
+class PIISection(_Section):
+    """``[pii]``: how personal data are looked for, and of what kind the invented people are.
+
+    ``ner = "none"`` accepts that no model looks for names in free text: most of them are then missed, and the report says so first.
+    """
+
+    ner: Literal["auto", "none"] = "auto"
+    language: str = "en"
+    locale: Strings = ("en_US",)
+
+
 class SynthesisSection(_Section):
-    """``[synthesis]``: which engine makes how many rows."""
+    """``[synthesis]``: which engines make how many rows.
+
+    ``text`` is ``drop``, ``ngram``, ``embedded`` or a folder with a language model; texts get ``text_share`` of the budget.
+    ``force_few_people`` models the texts of fewer than a thousand people, which teaches a model next to nothing.
+    """
 
     tables: str = "tree"
     text: str = "drop"
+    text_share: float = Field(default=0.5, gt=0, lt=1)
+    force_few_people: bool = False
     rows: int = Field(ge=1)
     settings: dict[str, Any] = Field(default_factory=dict)
+    text_settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class AuditSection(_Section):
-    """``[audit]``: what is attacked, and with which split."""
+    """``[audit]``: what is attacked, and with which split.
+
+    ``earlier_release`` is a released table of the same people, which an attacker may hold too; ``evaluation`` are tables on which models
+    trained on the release will be scored, and which it should not contain.
+    """
 
     secrets: Strings = ()
     pool_rate: float | None = Field(default=None, gt=0, le=1)
     policy: str | None = None
+    earlier_release: str | None = None
+    evaluation: Strings = ()
 
 
 class ReleaseSection(_Section):
-    """``[release]``: where the release goes, and to whom."""
+    """``[release]``: where the release goes, to whom, and how it is marked and signed.
+
+    ``marker_column`` names a column that marks every row as synthetic. With ``sign_key``, a private key, the release is signed as it is
+    written; ``sign_passphrase_file`` holds the passphrase of that key.
+    """
 
     folder: str
     purpose: str = "not stated"
     recipient: str = "not stated"
     sensitivity: Literal["low", "medium", "high"] = "high"
     expires: date | None = None
-    format: Literal["csv", "parquet"] = "csv"
+    format: Literal["csv", "parquet", "xlsx"] = "csv"
+    publisher: str = "not stated"
+    license: str = "not stated"
+    marker_column: str | None = Field(default=None, min_length=1)
+    sign_key: str | None = None
+    sign_passphrase_file: str | None = None
 
 
 class Plan(_Section):
@@ -136,6 +170,7 @@ class Plan(_Section):
     dataset: DatasetSection
     tables: dict[str, TableSection]
     privacy: PrivacySection
+    pii: PIISection = PIISection()
     synthesis: SynthesisSection
     audit: AuditSection = AuditSection()
     release: ReleaseSection
@@ -234,6 +269,10 @@ class Plan(_Section):
             raise PlanError(
                 f"audit.secrets names {secrets[0]!r}, which is not a column{hint(secrets[0], self.tables[self.table_name].columns)}"
             )
+        if self.release.marker_column in self.tables[self.table_name].columns:
+            raise PlanError(f"release.marker_column={self.release.marker_column!r} is a column of the table; expected a name that is free")
+        if self.release.sign_passphrase_file is not None and self.release.sign_key is None:
+            raise PlanError("release.sign_passphrase_file is there without release.sign_key; expected the key that it opens")
         try:
             self.declared_schema()
         except PlanError:
@@ -245,6 +284,8 @@ class Plan(_Section):
         kind = section.kind
         if kind == "drop":
             raise PlanError(f"column {name!r} is dropped and has no facts")
+        if section.about is not None and kind != "text":
+            raise PlanError(f'about={list(section.about)!r} of column {name!r}; expected on a column of kind = "text" only')
         sources: dict[str, Source] = dict.fromkeys(section.model_fields_set, "declared" if self.dataset.confirmed else "data")
         maps = {target: self._public_map(name, target, file) for target, file in section.determines.items()}
         if maps:

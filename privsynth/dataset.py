@@ -100,13 +100,20 @@ class Dataset:
 class Split:
     """Train, and a holdout in two parts: one for the audits, one for utility scores that a person may tune on.
 
-    ``insecure`` marks a fixed permutation (benchmarks), whose output must not be released.
+    Attributes:
+        train: What is fitted.
+        holdout: For the audits.
+        tuning: For utility scores.
+        pool_rate: The coin of the audit pool.
+        in_pool: Rows of train whose person a fair coin could have put into ``holdout``, shape (n_train_rows,); none of a fixed split.
+        insecure: A fixed permutation (benchmarks), whose output must not be released.
     """
 
     train: Dataset
     holdout: Dataset
     tuning: Dataset
     pool_rate: float
+    in_pool: npt.NDArray[np.bool_]
     insecure: bool = False
 
 
@@ -114,31 +121,34 @@ TUNING_RATE = 0.3
 """Share of the held-out people that serves utility scores; the rest serves audits, once."""
 
 
-TRAIN, HOLDOUT, TUNING = 0, 1, 2
+TRAIN, HOLDOUT, TUNING, TRAIN_IN_POOL = 0, 1, 2, 3
 """Parts of a split, as ``draw_parts`` numbers them."""
 
 
 def draw_parts(dataset: Dataset, *, pool_rate: float, noise: NoiseSource) -> npt.NDArray[np.int8]:
-    """The part of each row, shape (n_rows,): ``TRAIN``, ``HOLDOUT`` or ``TUNING``, the same for all rows of a person.
+    """The part of each row, shape (n_rows,), the same for all rows of a person.
 
     Each person enters the audit pool with probability ``pool_rate`` (a public number), and each member of the pool goes to the
     holdout with probability one half, so that holdout and train members of the pool are exchangeable.
-    A third coin gives ``TUNING_RATE`` of the held-out people to utility scores.
+    A third coin gives ``TUNING_RATE`` of the held-out people to utility scores. It is thrown for all, and train members of the pool on
+    whom it falls count as plain ``TRAIN``: for everyone in ``HOLDOUT`` or ``TRAIN_IN_POOL`` the second coin alone decided, and was fair.
     """
     units, person = np.unique(dataset.units().astype(str), return_inverse=True)
     n = len(units)
-    held_out = noise.coins(n, pool_rate) & noise.coins(n, 0.5)
-    for_tuning = held_out & noise.coins(n, TUNING_RATE)
-    return np.select([for_tuning, held_out], [TUNING, HOLDOUT], TRAIN)[person].astype(np.int8)
+    in_pool, held_out, set_aside = noise.coins(n, pool_rate), noise.coins(n, 0.5), noise.coins(n, TUNING_RATE)
+    parts = np.select([~in_pool, held_out & set_aside, held_out, ~set_aside], [TRAIN, TUNING, HOLDOUT, TRAIN_IN_POOL], TRAIN)
+    return parts[person].astype(np.int8)
 
 
 def split_by_parts(dataset: Dataset, parts: npt.NDArray[np.int8], *, pool_rate: float) -> Split:
     """The split that ``draw_parts`` drew, shape (n_rows,): a run that goes on after a crash must not draw another."""
+    in_train = (parts == TRAIN) | (parts == TRAIN_IN_POOL)
     return Split(
-        train=dataset.select(parts == TRAIN, role="train"),
+        train=dataset.select(in_train, role="train"),
         holdout=dataset.select(parts == HOLDOUT, role="holdout"),
         tuning=dataset.select(parts == TUNING, role="holdout"),
         pool_rate=pool_rate,
+        in_pool=parts[in_train] == TRAIN_IN_POOL,
     )
 
 
@@ -155,7 +165,8 @@ def benchmark_split(dataset: Dataset) -> Split:
     keep = np.zeros(len(order), dtype=bool)
     keep[order[: int(0.8 * len(order))]] = True
     holdout = dataset.select(~keep, role="holdout")
-    return Split(train=dataset.select(keep, role="train"), holdout=holdout, tuning=holdout, pool_rate=0.4, insecure=True)
+    in_pool = np.zeros(int(keep.sum()), dtype=bool)  # no coin was thrown
+    return Split(train=dataset.select(keep, role="train"), holdout=holdout, tuning=holdout, pool_rate=0.4, in_pool=in_pool, insecure=True)
 
 
 def fingerprint(frame: pd.DataFrame, key: bytes) -> str:

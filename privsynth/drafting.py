@@ -55,6 +55,9 @@ folder = {folder}
 # purpose = "..."
 # recipient = "..."
 # expires = 2027-06-30
+# publisher = "..."               # with license: for the description that machines read, croissant.json
+# license = "..."
+# sign_key = "build.key"          # signs the release as it is written; made with: privsynth keygen build.key
 """
 
 

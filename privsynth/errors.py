@@ -10,7 +10,8 @@ PrivSynthError
 ├── MissingExtraError (ImportError) an optional package is not installed
 ├── PIIError                        personal data was found or could not be looked for
 ├── AuditError (ValueError)         an audit cannot be run on what it was given
-└── ReleaseError                    a release folder cannot be written or read
+├── ReleaseError                    a release folder cannot be written or read
+└── SigningError                    a key or a signature cannot be made or used
 
 A message is one line: what was wrong (``name=value``), what was expected, and the next step.
 It never holds a cell of private data: it names the column, the records and the kind. The cells themselves travel beside the
@@ -96,3 +97,7 @@ class AuditError(PrivSynthError, ValueError):
 
 class ReleaseError(PrivSynthError):
     """A release folder cannot be written or read."""
+
+
+class SigningError(PrivSynthError):
+    """A key or a signature cannot be made or used."""

@@ -10,11 +10,11 @@ bound on what is leaked, in the unit in which the mechanism is charged:
 * ``log-odds range`` for the exponential mechanism (arXiv:1909.13830), which is what its charge of epsilon^2 / 8 rests on;
 * ``delta`` for categories that one person alone has.
 
-The whole fit of the tree engine, from raw rows to measured tables, is audited twice. First one run is recorded and its answers are
-replayed to the neighbouring dataset: the same questions must follow, in the same order, of the same shape and with the same
+The whole fit of each engine that has a guarantee, from raw rows to the fitted model, is audited twice. First one run is recorded and its
+answers are replayed to the neighbouring dataset: the same questions must follow, in the same order, of the same shape and with the same
 noise, and the same model must come out; whatever else differs has leaked past the noise (a bound read off the data does). Then
-each recorded question is answered thousands of times for both neighbours; along a fixed transcript the answers compose, so
-all of them together may leak no more than the plan was reserved for.
+what the recorded questions leak is added up, and for one engine each of them is answered thousands of times for both neighbours: along a
+fixed transcript the answers compose, so all of them together may leak no more than the plan was reserved for.
 
 The limit for a plan is computed here from (epsilon, delta) and not by ``privsynth.privacy``, whose sums are under test. A bound above the
 limit proves a fault. A bound below it proves nothing beyond what ``ceiling`` and ``n_runs`` say.
@@ -23,13 +23,11 @@ limit proves a fault. A bound below it proves nothing beyond what ``ceiling`` an
 from __future__ import annotations
 
 import math
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,15 +42,22 @@ from privsynth.audit.epsilon_bounds import (
     zero_concentrated_leak,
 )
 from privsynth.audit.intervals import clopper_pearson
-from privsynth.dataset import Dataset, conform
 from privsynth.errors import AuditError
-from privsynth.privacy import Budget, DiscreteGaussian, Ledger, NoiseSource, Reservation, SystemNoise, Touch, calibrate
-from privsynth.privacy.ledger import Population
-from privsynth.schema import Column, Schema, Table
-from privsynth.tabular.base import STAGE
+from privsynth.fit_replay import ENGINES, PEOPLE, ROWS_PER_PERSON, Asked, Question, public_reservation, replayed_fit
+from privsynth.privacy import (
+    Budget,
+    DiscreteGaussian,
+    NoiseSource,
+    PoissonSampledGaussian,
+    SystemNoise,
+    Touch,
+    calibrate,
+)
+from privsynth.schema import Column
+from privsynth.tabular.base import STAGE, Synthesizer
 from privsynth.tabular.facts import count_on_grid, select_categories, selection_threshold
 from privsynth.tabular.prepare import noisy_counts
-from privsynth.tabular.tree import Tree, TreeModel
+from privsynth.text.counts import selected_counts
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -72,18 +77,19 @@ MAX_RUNS = 60_000
 """Runs with, and as many without; at large epsilons the ceiling may then lie below the claim, which the result says."""
 
 AUDITED_BY: Mapping[str, str] = {
-    "DiscreteGaussian": "discrete Gaussian counts; bounds purchase; whole tree fit",
+    "DiscreteGaussian": "discrete Gaussian counts; bounds purchase; whole tree fit; whole copula fit",
     "Laplace": "discrete Laplace counts",
     "PartitionSelection": "selection of shared categories; selection of new categories; whole tree fit",
     "ExponentialMechanism": "exponential selection; whole tree fit",
-    "ZeroConcentrated": "whole tree fit (the limit of a plan)",
-    "PoissonSampledGaussian": "no mechanism of this version takes such a touch",
+    "ZeroConcentrated": "whole AIM fit",
+    "PoissonSampledGaussian": "DP-SGD step",
+    "GaussianPartitionSelection": "discrete Gaussian counts; selection of new n-grams",
 }
-"""Which audit covers each event that the ledger can charge."""
+"""Which audit covers each event that the ledger can charge; a new mechanism adds its worst case to ``MECHANISMS`` and its name here."""
 
 _CHOICE_SHARE = 0.25
-_PEOPLE = 5000
-_ROWS = 2
+_SGD_RATE = 0.5
+_SGD_LARGEST_EPSILON = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +226,10 @@ def zero_concentrated_limit(epsilon: float, delta: float) -> float:
 
 
 def _halved_gaussian(rho: float) -> tuple[float, float]:
-    """Rates of the best event of a Gaussian mechanism whose noise is half of what rho needs, a fifth of the leak left unused."""
+    """Rates of the best event of a Gaussian mechanism whose noise is half of what rho needs, a quarter of the leak left unused."""
     from scipy.special import ndtr
 
-    reach = math.sqrt(2 * 4 * 0.8 * rho) / 2
+    reach = math.sqrt(2 * 4 * 0.75 * rho) / 2
     return float(ndtr(reach)), float(ndtr(-reach))
 
 
@@ -231,8 +237,8 @@ def _gaussian_counts(setting: _Setting) -> list[MechanismResult]:
     """A histogram cell that a person's rows share, through ``noisy_counts``."""
     start, rho = time.process_time(), zero_concentrated_limit(setting.epsilon, DELTA)
     n = setting.runs(zero_concentrated_leak, rho, *_halved_gaussian(rho))
-    scores = _noisy_cells(setting, rho, np.array([10 + _ROWS]), np.array([10]), n)
-    note = f"one cell of {10 + _ROWS} rows against 10, {_ROWS} rows per person"
+    scores = _noisy_cells(setting, rho, np.array([10 + ROWS_PER_PERSON]), np.array([10]), n)
+    note = f"one cell of {10 + ROWS_PER_PERSON} rows against 10, {ROWS_PER_PERSON} rows per person"
     return [setting.result("discrete Gaussian counts", "rho", rho, zero_concentrated_leak, scores, start=start, note=note)]
 
 
@@ -241,11 +247,13 @@ def _bounds_purchase(setting: _Setting) -> list[MechanismResult]:
     start, rho = time.process_time(), zero_concentrated_limit(setting.epsilon, DELTA)
     column = Column(name="amount", kind="integer")
     others = np.arange(200) * 5
-    histograms = [count_on_grid(pd.Series(values, dtype="Int64"), column) for values in (np.append(others, [10**6] * _ROWS), others)]
+    histograms = [
+        count_on_grid(pd.Series(values, dtype="Int64"), column) for values in (np.append(others, [10**6] * ROWS_PER_PERSON), others)
+    ]
     cells = np.flatnonzero(histograms[0] != histograms[1])  # noise is independent: equal cells carry nothing
     n = setting.runs(zero_concentrated_leak, rho, *_halved_gaussian(rho))
     scores = _noisy_cells(setting, rho, histograms[0][cells], histograms[1][cells], n)
-    note = f"one person of {_ROWS} rows at 10^6 among 200 people below 10^3"
+    note = f"one person of {ROWS_PER_PERSON} rows at 10^6 among 200 people below 10^3"
     return [setting.result("bounds purchase", "rho", rho, zero_concentrated_leak, scores, start=start, note=note)]
 
 
@@ -254,22 +262,10 @@ def _noisy_cells(setting: _Setting, rho: float, with_person: IntArray, without: 
     touch = Touch(STAGE, "cells", DiscreteGaussian(noise_multiplier=1 / math.sqrt(2 * rho)))
     scores = []
     for counts in (with_person, without):
-        with _reserved([touch], Budget(epsilon=math.inf, delta=DELTA), noise=setting.noise) as reservation:
-            noisy, sigma = noisy_counts(np.tile(counts, (n, 1)), "cells", reservation=reservation, max_rows_per_person=_ROWS)
+        with public_reservation([touch], Budget(epsilon=math.inf, delta=DELTA), noise=setting.noise) as reservation:
+            noisy, sigma = noisy_counts(np.tile(counts, (n, 1)), "cells", reservation=reservation, max_rows_per_person=ROWS_PER_PERSON)
         scores.append((noisy - (with_person + without) / 2) @ (with_person - without) / sigma**2)
     return scores[0], scores[1]
-
-
-@contextmanager
-def _reserved(
-    touches: Sequence[Touch], budget: Budget, *, noise: NoiseSource, noise_scale: float = 1.0, people: int = 10
-) -> Iterator[Reservation]:
-    """A real reservation in a ledger that is thrown away: the data are public."""
-    with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger.open(Path(folder) / "ledger.sqlite")
-        population = Population(name="public", units=[str(unit) for unit in range(people)])
-        with ledger.reserve(population, touches, budget=budget, noise_scale=noise_scale, noise=noise) as reservation:
-            yield reservation
 
 
 def _laplace_counts(setting: _Setting) -> list[MechanismResult]:
@@ -319,6 +315,66 @@ def _new_categories(setting: _Setting) -> list[MechanismResult]:
     return [result]
 
 
+def _dp_sgd_step(setting: _Setting) -> list[MechanismResult]:
+    """One step in which a person's gradient is as long as can be and nobody else has any; every run is a coordinate of one call.
+
+    Audited at a delta that some thousand runs can see, and at ``_SGD_LARGEST_EPSILON`` at most: beyond, the event that shows epsilon is
+    rarer than one in ten thousand. Half of the steps draw the person.
+    """
+    if find_spec("torch") is None:  # then no engine can take such a step either
+        return []
+    start, epsilon = time.process_time(), min(setting.epsilon, _SGD_LARGEST_EPSILON)
+
+    def event(scale: float) -> list[Touch]:
+        return [Touch("text", "step", PoissonSampledGaussian(noise_multiplier=scale, sampling_prob=_SGD_RATE, steps=1))]
+
+    multiplier = calibrate(event, Budget(epsilon=epsilon, delta=SELECTION_DELTA))
+    n = setting.n_runs or 8000
+    scores = [_step_outputs(n, multiplier, person=person, noise=setting.noise) for person in (True, False)]
+
+    def leak(low: float, high: float) -> float:
+        return approximate_dp_leak(low, high, SELECTION_DELTA)
+
+    note = f"a person drawn with probability {_SGD_RATE:g} against none, at delta={SELECTION_DELTA:g}"
+    return [setting.result("DP-SGD step", "epsilon", epsilon, leak, (scores[0], scores[1]), start=start, note=note)]
+
+
+def _step_outputs(n: int, multiplier: float, *, person: bool, noise: NoiseSource) -> FloatArray:
+    """What n steps release in the direction of the person's gradient, shape (n,): drawn, clipped, summed and made noisy by real code."""
+    import torch
+
+    from privsynth.text.lora import clip_factors
+    from privsynth.text.training import noisy_sum
+
+    gradients = torch.full((n, 1), 1e6)
+    clipped = (clip_factors(gradients, 1.0)[:, None] * gradients).double().numpy()[:, 0]
+    drawn = noise.coins(n, _SGD_RATE) & person
+    return noisy_sum(np.where(drawn, clipped, 0.0), max_norm=1.0, noise_multiplier=multiplier, noise=noise)
+
+
+def _new_ngrams(setting: _Setting) -> list[MechanismResult]:
+    """How often a key is shown that one person alone has, by the selection on Gaussian counts."""
+    start = time.process_time()
+    n = setting.n_runs or 4000
+    multiplier = 1 / math.sqrt(2 * zero_concentrated_limit(setting.epsilon, DELTA))
+    alone = np.arange(n)
+    found = selected_counts(alone, alone[:, None], max_keys=1, noise_multiplier=multiplier, delta=SELECTION_DELTA, noise=setting.noise)
+    low, _ = clopper_pearson(len(found.keys), n, confidence=2 * setting.confidence - 1)  # one-sided
+    ceiling, _ = clopper_pearson(n, n, confidence=2 * setting.confidence - 1)
+    result = MechanismResult(
+        mechanism="selection of new n-grams",
+        unit="delta",
+        claimed=SELECTION_DELTA,
+        lower_bound=low,
+        ceiling=ceiling,
+        confidence=setting.confidence,
+        n_runs=n,
+        seconds=time.process_time() - start,
+        note="an n-gram of 1 person against none",
+    )
+    return [result]
+
+
 def _shown(setting: _Setting, n: int, people: int) -> FloatArray:
     """1 for each of n categories of so many people that is selected, else 0, shape (n,)."""
     names = np.array([f"category {number}" for number in range(n)], dtype=object)
@@ -350,162 +406,62 @@ def _exponential_selection(setting: _Setting) -> list[MechanismResult]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Question:
-    """What a fit asked of its source of noise: exact values, and the scale of the noise they are to get."""
-
-    kind: Literal["gaussian", "laplace", "choice"]
-    values: FloatArray
-    scale: tuple[float, ...]
-
-    def fits(self, other: _Question) -> bool:
-        """Whether the other question differs in its exact values at most."""
-        return self.kind == other.kind and self.values.shape == other.values.shape and self.scale == other.scale
+DRAWN = "tree"
+"""The engine whose measurements are answered thousands of times; those of the others are added up."""
 
 
-class _DifferentQuestionError(Exception):
-    """The neighbouring dataset led to a question that the transcript does not hold."""
+def _whole_fit(name: str, engine: Callable[[], Synthesizer]) -> Callable[[_Setting], list[MechanismResult]]:
+    """The audit of one engine on raw rows of 5,000 people, one of whom has three equal rows far from all others."""
+
+    def audit(setting: _Setting) -> list[MechanismResult]:
+        start = time.process_time()
+        ours, theirs, found = replayed_fit(engine(), Budget(epsilon=setting.epsilon, delta=DELTA), noise=setting.noise)
+        decided = MechanismResult(
+            mechanism=f"whole {name} fit: answers decide everything",
+            unit="differences",
+            claimed=0,
+            lower_bound=len(found),
+            ceiling=math.inf,
+            confidence=1.0,
+            n_runs=1,
+            seconds=time.process_time() - start,
+            note=f"same answers, differing: {', '.join(found)}" if found else f"{len(ours)} questions and the model are the same",
+        )
+        summed = _sum_of_measurements(name, setting, ours, theirs)
+        # Drawing answers costs the same for every engine, and their noise comes from one source: one of them is enough.
+        return [decided, summed, _composition(name, setting, ours, theirs)] if name == DRAWN else [decided, summed]
+
+    return audit
 
 
-@dataclass
-class _Transcript:
-    """A source of noise that remembers what it was asked; with ``answers`` it repeats them instead of asking ``noise``."""
+def _sum_of_measurements(name: str, setting: _Setting, asked: Asked, neighbours: Asked) -> MechanismResult:
+    """What all Gaussian measurements of the plan leak together, from what was asked: exact counts of both neighbours, and noise.
 
-    noise: NoiseSource
-    expected: Sequence[tuple[_Question, Any]] | None = None
-    asked: list[tuple[_Question, Any]] = field(default_factory=list)
-
-    def discrete_gaussian(self, counts: IntArray, sigma: float) -> IntArray:
-        """Noisy counts, new or recorded."""
-        question = _Question(kind="gaussian", values=np.asarray(counts, dtype=np.float64), scale=(sigma,))
-        answer: IntArray = self._answer(question, lambda: self.noise.discrete_gaussian(counts, sigma))
-        return answer
-
-    def discrete_laplace(self, counts: IntArray, scale: float) -> IntArray:
-        """Noisy counts, new or recorded."""
-        question = _Question(kind="laplace", values=np.asarray(counts, dtype=np.float64), scale=(scale,))
-        answer: IntArray = self._answer(question, lambda: self.noise.discrete_laplace(counts, scale))
-        return answer
-
-    def noisy_max(self, scores: FloatArray, *, epsilon: float, sensitivity: float) -> int:
-        """A choice, new or recorded."""
-        question = _Question(kind="choice", values=np.asarray(scores, dtype=np.float64), scale=(epsilon, sensitivity))
-        choice: int = self._answer(question, lambda: self.noise.noisy_max(scores, epsilon=epsilon, sensitivity=sensitivity))
-        return choice
-
-    def coins(self, n: int, rate: float) -> BoolArray:
-        """Coins choose among a person's rows, which are alike here: they need no replay."""
-        return self.noise.coins(n, rate)
-
-    def _answer(self, question: _Question, ask: Callable[[], Any]) -> Any:
-        if self.expected is None:
-            answer = ask()
-        else:
-            position = len(self.asked)
-            if position >= len(self.expected) or not question.fits(self.expected[position][0]):
-                raise _DifferentQuestionError
-            answer = self.expected[position][1]
-        self.asked.append((question, answer))
-        return answer
-
-
-def _whole_fit(setting: _Setting) -> list[MechanismResult]:
-    """The tree engine on raw rows of 5,000 people, one of whom has three equal rows far from all others."""
-    start = time.process_time()
-    budget = Budget(epsilon=setting.epsilon, delta=DELTA)
-    with_person, without = _neighbours()
-    engine, table = Tree(), with_person.table
-    scale = calibrate(lambda noise_scale: engine.touches(table, noise_scale=noise_scale, budget=budget), budget)
-    touches = engine.touches(table, noise_scale=scale, budget=budget)
-
-    def fit(train: Dataset, source: _Transcript) -> TreeModel:
-        people = train.count_units()
-        with _reserved(touches, budget, noise=source, noise_scale=scale, people=people) as reservation:
-            return engine.fit(train, reservation=reservation)
-
-    recorded = _Transcript(setting.noise)
-    model = fit(with_person, recorded)
-    replayed = _Transcript(setting.noise, expected=recorded.asked)
-    try:
-        found = _differences(model, fit(without, replayed))
-        if len(replayed.asked) < len(recorded.asked):
-            found = [*found, f"{len(recorded.asked) - len(replayed.asked)} questions less"]
-        found += _beyond_sensitivity(recorded.asked, replayed.asked)
-    except _DifferentQuestionError:
-        found = [f"question {len(replayed.asked) + 1} of {len(recorded.asked)}"]
-    decided = MechanismResult(
-        mechanism="whole tree fit: answers decide everything",
-        unit="differences",
-        claimed=0,
-        lower_bound=len(found),
+    A shift of d leaks rho = d^2 / (2 sigma^2) exactly where d is whole (Canonne, Kamath & Steinke 2020, arXiv:2004.00010, Proposition 5),
+    and rho adds up. Choices and Laplace noise are left out, which can only make the sum smaller.
+    """
+    start, rho, measured = time.process_time(), 0.0, 0
+    for (ours, _), (theirs, _) in zip(asked, neighbours, strict=False):
+        if ours.kind == "gaussian":
+            rho += float(((ours.values - theirs.values) ** 2).sum()) / (2 * ours.scale[0] ** 2)
+            measured += 1
+    return MechanismResult(
+        mechanism=f"whole {name} fit: sum of measurements",
+        unit="rho",
+        claimed=zero_concentrated_limit(setting.epsilon, DELTA),
+        lower_bound=rho,
         ceiling=math.inf,
         confidence=1.0,
         n_runs=1,
         seconds=time.process_time() - start,
-        note=f"same answers, differing: {', '.join(found)}" if found else f"{len(recorded.asked)} questions and the model are the same",
+        note=f"{measured} measurements with the noise that they asked for; that they get it is for the other audits",
     )
-    return [decided, _composition(setting, recorded.asked, replayed.asked)]
 
 
-def _neighbours() -> tuple[Dataset, Dataset]:
-    """A public table with one column of each kind of fact, with and without its most exposed person."""
-    rows = np.arange(_PEOPLE)
-    others = pd.DataFrame(
-        {
-            "person": [f"P{row}" for row in rows],
-            "amount": rows % 1000,
-            "segment": np.array(["a", "b", "c"], dtype=object)[rows % 3],
-            "active": rows % 2 == 0,
-        }
-    )
-    person = pd.DataFrame({"person": ["Q"] * (_ROWS + 1), "amount": 10**6, "segment": "b", "active": True})
-    columns = (
-        Column(name="person", kind="identifier"),
-        Column(name="amount", kind="integer"),  # bounds are bought
-        Column(name="segment", kind="categorical"),  # categories are bought
-        Column(name="active", kind="boolean", nullable=False),
-    )
-    table = Table(name="public", columns=columns, max_rows_per_person=_ROWS)
-    schema = Schema(tables=(table,), privacy_unit="person")
-    with_person, without = (
-        Dataset(tables={"public": conform(frame.astype({"amount": object}), schema, table)[0]}, schema=schema, role="train")
-        for frame in (pd.concat([others, person], ignore_index=True), others)
-    )
-    return with_person, without
-
-
-def _differences(model: TreeModel, other: TreeModel) -> list[str]:
-    """What differs between two models of the same answers; the reports' exact counts are internal and may."""
-    found = [
-        f"facts of column {ours.name!r}"
-        for ours, theirs in zip(model.columns, other.columns, strict=True)
-        if (ours.cells.column, ours.cells.size) != (theirs.cells.column, theirs.cells.size)
-    ]
-    for ours, theirs in zip(model.columns, other.columns, strict=True):
-        same = [np.array_equal(value, getattr(theirs.binning, name)) for name, value in vars(ours.binning).items()]
-        if not all(same) or not np.array_equal(ours.one_way, theirs.one_way):
-            found.append(f"bins or marginal of column {ours.name!r}")
-    pairs = model.distribution.conditionals, other.distribution.conditionals
-    if pairs[0].keys() != pairs[1].keys() or not all(np.array_equal(pairs[0][key], pairs[1][key]) for key in pairs[0]):
-        found.append("pairs")
-    if [report.public() for report in model.column_reports] != [report.public() for report in other.column_reports]:
-        found.append("public reports")
-    return found
-
-
-def _beyond_sensitivity(asked: Sequence[tuple[_Question, Any]], neighbours: Sequence[tuple[_Question, Any]]) -> list[str]:
-    """Choices whose scores one person moves by more than the sensitivity that they were asked with."""
-    return [
-        f"sensitivity of question {number + 1}"
-        for number, ((ours, _), (theirs, _)) in enumerate(zip(asked, neighbours, strict=False))
-        if ours.kind == "choice" and np.abs(ours.values - theirs.values).max() > ours.scale[1] * (1 + 1e-9)
-    ]
-
-
-def _composition(setting: _Setting, asked: Sequence[tuple[_Question, Any]], neighbours: Sequence[tuple[_Question, Any]]) -> MechanismResult:
+def _composition(name: str, setting: _Setting, asked: Asked, neighbours: Asked) -> MechanismResult:
     """All noisy counts of the plan together, each answered n times for both neighbours.
 
-    Leaving out the choices, a tenth of the plan's budget, is post-processing: the limit still holds. Drawing them one by one would
+    Leaving out the choices, a small part of the plan's budget, is post-processing: the limit still holds. Drawing them one by one would
     take most of the time, and they are audited on their own.
     """
     start = time.process_time()
@@ -519,13 +475,13 @@ def _composition(setting: _Setting, asked: Sequence[tuple[_Question, Any]], neig
         scores_in += _log_ratios(setting.noise, ours, theirs, ours, n)
         scores_out += _log_ratios(setting.noise, ours, theirs, theirs, n)
     counted = sum(question.kind != "choice" for question, _ in asked)
-    note = f"{informative} of {counted} measurements differ by one person of {_ROWS} measured rows among {_PEOPLE}"
+    note = f"{informative} of {counted} measurements differ by one person of {ROWS_PER_PERSON} measured rows among {PEOPLE}"
     return setting.result(
-        "whole tree fit: all measurements", "rho", rho, zero_concentrated_leak, (scores_in, scores_out), start=start, note=note
+        f"whole {name} fit: all measurements", "rho", rho, zero_concentrated_leak, (scores_in, scores_out), start=start, note=note
     )
 
 
-def _log_ratios(noise: NoiseSource, ours: _Question, theirs: _Question, asked: _Question, n: int) -> FloatArray:
+def _log_ratios(noise: NoiseSource, ours: Question, theirs: Question, asked: Question, n: int) -> FloatArray:
     """Log-likelihood ratios, ours over theirs, of n answers to the question asked, shape (n,); larger speaks for ours.
 
     Noise is independent from cell to cell, so cells with equal counts carry nothing and are not drawn.
@@ -548,6 +504,8 @@ MECHANISMS: Mapping[str, Callable[[_Setting], list[MechanismResult]]] = {
     "selection of shared categories": _shared_categories,
     "selection of new categories": _new_categories,
     "exponential selection": _exponential_selection,
-    "whole tree fit": _whole_fit,
+    "DP-SGD step": _dp_sgd_step,
+    "selection of new n-grams": _new_ngrams,
+    **{f"whole {name} fit": _whole_fit(name, engine) for name, engine in ENGINES.items()},
 }
 """The audits by name."""

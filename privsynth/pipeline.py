@@ -11,29 +11,33 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth import attempts, preflight, sources, stages
+from privsynth import attempts, preflight, protocol, sources, stages, texts
 from privsynth.config import Plan
 from privsynth.dataset import Dataset, Split, benchmark_split, conform, draw_parts, split_by_parts
-from privsynth.errors import PIIError, PlanError, PrivSynthError, SchemaError, records
-from privsynth.measuring import Edges, measure, measured_once, pii_type
+from privsynth.errors import PIIError, PrivSynthError, SchemaError, records
+from privsynth.measuring import Edges, comparisons, measure, measured_once, pii_type
 from privsynth.pii.columns import ScanReport
 from privsynth.privacy import Ledger, NoiseSource, Reservation, SystemNoise
 from privsynth.privacy.accounting import total
 from privsynth.privacy.ledger import Population
-from privsynth.publishing import written
+from privsynth.publishing import signing_key, written
 from privsynth.release import Edition, Release
 from privsynth.report import policy as policies
 from privsynth.report import render, summary
 from privsynth.schema import Schema, Table
+from privsynth.spreadsheet import count_formulas
 from privsynth.stages import RunFolder
 from privsynth.tabular import constraints
-from privsynth.tabular.base import ColumnReport, FittedModel, Synthesizer
+from privsynth.tabular.base import ColumnReport, FittedModel, Synthesizer, TrainedInEpochs
+from privsynth.text.base import FittedText, TextSynthesizer
+from privsynth.texts import DROP, WrittenTexts, text_columns
 
 STAGES = ("read", "scan for personal data", "reserve", "split and fit", "sample", "audit", "measure quality", "write")
 
@@ -88,6 +92,7 @@ def run(
     earlier = attempts.interrupted(plan, ledger, internal) if resume else None
     folder = plan.path_of(plan.release.folder)
     attempts.require_places(folder, internal, earlier)
+    key = signing_key(plan)
 
     event_id = earlier.facts.event_id if earlier else secrets.token_hex(8)
     # Written before the data is read: a run that is refused leaves a trace too, at no cost.
@@ -96,7 +101,10 @@ def run(
     dataset, clipped = read(plan)
     engine = preflight.synthesizer(plan)
     preflight.require_columns(dataset.table)
+    preflight.require_format(plan)
     preflight.require_people(plan, dataset, engine)
+    texts.require_ready(plan, dataset.table, people=dataset.count_units())
+    compared = comparisons(plan, dataset.schema)
     facts = attempts.facts_of(plan, dataset, policy, ledger, event_id=event_id, folder=folder, benchmark=benchmark)
     step("scan for personal data")
     if earlier is None:
@@ -118,10 +126,15 @@ def run(
     ):
         step("split and fit")
         split = _split(work, plan, dataset, reservation, benchmark=benchmark)
-        synthetic, columns, edges = _synthetic(work, plan, engine, split, reservation, rng, step)
+        opening = None if benchmark else protocol.commit(work, ledger, dataset, policy_sha256=policy.sha256)
+        synthetic, columns, edges, written_texts = _synthetic(work, plan, engine, split, reservation, rng, step, warn or _say_nothing)
         step("audit")
+        holdout_uses = protocol.use_holdout(work, ledger)
         measurements = measured_once(
-            work, lambda: measure(dataset, split, synthetic, columns, edges, scan, clipped, reservation, rng=rng, step=step, tell=step.tell)
+            work,
+            lambda: measure(
+                dataset, split, synthetic, columns, edges, scan, clipped, reservation, compared, rng=rng, step=step, tell=step.tell
+            ),
         )
         release = Release(
             event_id=reservation.event_id,
@@ -131,21 +144,25 @@ def run(
             touches=reservation.touches,
             cost=reservation.cost,
             balance=ledger.balance(plan.dataset.name),
-            ledger_head=reservation.head,
+            ledger_head=ledger.head(),
             measurements=measurements,
             insecure=split.insecure,
+            holdout_uses=holdout_uses,
+            opening=opening,
+            made_on=datetime.now(UTC).date().isoformat(),
             notes=(
                 *notes,
                 *([BENCHMARK_NOTE] if benchmark else []),
                 *preflight.engine_notes(engine),
-                *_plan_notes(dataset.table),
+                *_plan_notes(plan, dataset.table),
+                *([written_texts.sentence()] if written_texts else []),
                 *_export_notes(plan, synthetic),
             ),
             seconds=time.perf_counter() - start,
         )
         release = _judged(work, release, policy)
         step("write")
-        release = written(work, release, ledger, folder=folder)
+        release = written(work, release, ledger, folder=folder, key=key)
     work.close("blocked" if release.folder is None else "finished")
     step("done")
     return release
@@ -208,13 +225,11 @@ def _scan(plan: Plan, dataset: Dataset, rng: np.random.Generator) -> ScanReport:
     from privsynth import pii
 
     table = dataset.table
-    texts = [column.name for column in table.columns if column.kind == "text" and column.pii is None]
-    if texts and plan.synthesis.text != "drop":
-        pii.require_ner(texts[0])
-        raise PlanError(
-            f'synthesis.text={plan.synthesis.text!r} is not available yet; expected "drop": column {texts[0]!r} is then left out'
-        )
-    found = pii.scan(dataset.frame.drop(columns=texts), rng=rng)
+    free = list(text_columns(table))
+    if free and plan.synthesis.text != DROP and plan.pii.ner != "none":
+        pii.require_ner(free[0], language=plan.pii.language)
+    pii.require_regenerable(_invented(table), locale=plan.pii.locale)
+    found = pii.scan(dataset.frame.drop(columns=free), rng=rng, language=plan.pii.language, ner="none" if plan.pii.ner == "none" else None)
     confirmed = plan.confirmed_not_personal
     for finding in found.findings:
         column = table[finding.column]
@@ -241,7 +256,7 @@ def _split(run: RunFolder, plan: Plan, dataset: Dataset, reservation: Reservatio
         return split_by_parts(dataset, np.load(stored / "parts.npy", allow_pickle=False), pool_rate=plan.pool_rate)
 
 
-def _model(run: RunFolder, engine: Synthesizer, train: Dataset, reservation: Reservation) -> FittedModel:
+def _model(run: RunFolder, engine: Synthesizer, train: Dataset, reservation: Reservation, step: _Steps) -> FittedModel:
     """The fitted model: read back if an earlier attempt finished it and the engine can, fitted otherwise."""
     if run.finished("model"):
         load: Callable[[Path], FittedModel] | None = getattr(engine, "load", None)
@@ -250,7 +265,10 @@ def _model(run: RunFolder, engine: Synthesizer, train: Dataset, reservation: Res
                 return load(stored)
         run.discard("model")
     try:
-        model = engine.fit(train, reservation=reservation)
+        if isinstance(engine, TrainedInEpochs):
+            model = engine.fit(train, reservation=reservation, progress=lambda done, total: step.tell("split and fit: epochs", done, total))
+        else:
+            model = engine.fit(train, reservation=reservation)
     except PrivSynthError:
         # Its message may depend on noisy measurements and was shown: to fit again is a new run, charged again.
         run.close("failed")
@@ -260,47 +278,88 @@ def _model(run: RunFolder, engine: Synthesizer, train: Dataset, reservation: Res
     return model
 
 
+def _text_model(
+    run: RunFolder, plan: Plan, writer: TextSynthesizer, train: Dataset, reservation: Reservation, step: _Steps, warn: Callable[[str], None]
+) -> FittedText:
+    """The fitted text model: read back if an earlier attempt finished it; training goes on from its last checkpoint otherwise."""
+    if not run.finished("text-model"):
+        checkpoint = run.scratch("text.checkpoint.safetensors")
+        try:
+            model = texts.fit(plan, writer, train, reservation, checkpoint=checkpoint, tell=step.tell, warn=warn)
+        except PrivSynthError:
+            run.close("failed")
+            raise
+        with run.writing("text-model") as draft:
+            model.save(draft)
+    with run.reading("text-model") as stored:
+        return texts.load(plan, stored)
+
+
 def _synthetic(
-    run: RunFolder, plan: Plan, engine: Synthesizer, split: Split, reservation: Reservation, rng: np.random.Generator, step: _Steps
-) -> tuple[Dataset, tuple[ColumnReport, ...], Edges]:
-    """The synthetic rows, what modelling did to each column, and the sets of columns that the model holds."""
+    run: RunFolder,
+    plan: Plan,
+    engine: Synthesizer,
+    split: Split,
+    reservation: Reservation,
+    rng: np.random.Generator,
+    step: _Steps,
+    warn: Callable[[str], None],
+) -> tuple[Dataset, tuple[ColumnReport, ...], Edges, WrittenTexts | None]:
+    """The synthetic rows, what modelling did to each column, the sets of columns that the model holds, and how texts came about."""
     schema = split.train.schema
     if not run.finished("synthetic"):
-        model = _model(run, engine, split.train, reservation)
+        model = _model(run, engine, split.train, reservation, step)
+        writer = texts.engine_of(plan, schema.tables[0])
+        text_model = None if writer is None else _text_model(run, plan, writer, split.train, reservation, step, warn)
         step("sample")
-        sampled = _sample(plan, model, schema, rng)
+        sampled, written_texts = _sample(plan, model, text_model, schema, rng, step)
         with run.writing("synthetic") as draft:
             stages.save_frame(sampled.frame, draft / "rows.feather")
             stages.save_values([asdict(report) for report in model.column_reports], draft / "columns.json")
             stages.save_values(getattr(model, "edges", ()), draft / "edges.json")
+            stages.save_values(None if written_texts is None else asdict(written_texts), draft / "texts.json")
     with run.reading("synthetic") as stored:
         frame = stages.load_frame(stored / "rows.feather")
         reports = stages.load_values(tuple[ColumnReport, ...], stored / "columns.json")
         edges = stages.load_values(Edges, stored / "edges.json")
+        how = stages.load_values(WrittenTexts | None, stored / "texts.json")  # type: ignore[arg-type]
     table = schema.tables[0].with_columns(schema.tables[0][name] for name in frame.columns)
-    return Dataset(tables={table.name: frame}, schema=replace(schema, tables=(table,)), role="synthetic"), reports, edges
+    return Dataset(tables={table.name: frame}, schema=replace(schema, tables=(table,)), role="synthetic"), reports, edges, how
 
 
-def _sample(plan: Plan, model: FittedModel, schema: Schema, rng: np.random.Generator) -> Dataset:
-    """Synthetic rows, and invented personal values and identifiers for their people."""
+def _sample(
+    plan: Plan, model: FittedModel, text_model: FittedText | None, schema: Schema, rng: np.random.Generator, step: _Steps
+) -> tuple[Dataset, WrittenTexts | None]:
+    """Synthetic rows, invented personal values and identifiers for their people, and texts written for each."""
     from privsynth import pii
 
     table = schema.tables[0]
     modelled = model.sample(plan.synthesis.rows, rng=rng)
-    invented = {column.name: pii_type(column) for column in table.columns if not column.is_modelled and column.kind != "text"}
-    people = pii.regenerate(plan.synthesis.rows, invented, rng=rng, given=modelled)
-    kept = [column for column in table.columns if column.kind != "text" or column.pii is not None]
-    frame = pd.DataFrame({column.name: (modelled if column.name in modelled else people)[column.name] for column in kept})
+    people = pii.regenerate(plan.synthesis.rows, _invented(table), rng=rng, locale=plan.pii.locale, given=modelled)
+    rows = pd.concat([modelled, people], axis="columns")
+    how = None
+    if text_model is not None:
+        written_texts, how = texts.write(plan, table, text_model, rows, rng=rng, tell=step.tell)
+        rows = pd.concat([rows, written_texts], axis="columns")
+    kept = [column for column in table.columns if column.name in rows]
     released = replace(schema, tables=(table.with_columns(kept),))
-    return Dataset(tables={table.name: frame}, schema=released, role="synthetic")
+    return Dataset(tables={table.name: rows[[column.name for column in kept]]}, schema=released, role="synthetic"), how
 
 
-def _plan_notes(table: Table) -> tuple[str, ...]:
+def _invented(table: Table) -> dict[str, str]:
+    """Type of personal data of each column that is invented anew."""
+    return {column.name: pii_type(column) for column in table.columns if not column.is_modelled and column.kind != "text"}
+
+
+NO_NER_NOTE = 'No model looked for names in free text (ner = "none" in the plan): most names in it were not found.'
+
+
+def _plan_notes(plan: Plan, table: Table) -> tuple[str, ...]:
     """What the plan left out, said first."""
-    texts = [column.name for column in table.columns if column.kind == "text" and column.pii is None]
-    notes = []
-    if texts:
-        notes.append(f"Free text is not released: {', '.join(texts)} dropped by the plan.")
+    dropped = text_columns(table) if plan.synthesis.text == DROP else ()
+    notes = [NO_NER_NOTE] if plan.pii.ner == "none" else []
+    if dropped:
+        notes.append(f"Free text is not released: {', '.join(dropped)} dropped by the plan.")
     if table.dropped:
         notes.append(f"Columns left out by the plan: {', '.join(table.dropped)}.")
     return tuple(notes)
@@ -308,9 +367,10 @@ def _plan_notes(table: Table) -> tuple[str, ...]:
 
 def _export_notes(plan: Plan, synthetic: Dataset) -> tuple[str, ...]:
     """What writing changes in the released file; synthetic cells only."""
-    formulas = sources.count_formulas(synthetic.frame) if plan.release.format == "csv" else 0
-    note = f"{formulas} text cells begin like a spreadsheet formula; the CSV file has an apostrophe before each."
-    return (note,) if formulas else ()
+    treatments = {"csv": "the CSV file has an apostrophe before each", "xlsx": "the workbook marks each as text"}
+    treatment = treatments.get(plan.release.format)
+    formulas = count_formulas(synthetic.frame) if treatment else 0
+    return (f"{formulas} text cells begin like a spreadsheet formula; {treatment}.",) if formulas else ()
 
 
 def _judged(run: RunFolder, release: Release, policy: policies.Policy) -> Release:
@@ -330,5 +390,5 @@ def _judged(run: RunFolder, release: Release, policy: policies.Policy) -> Releas
     with run.reading("summary") as stored:
         full = stages.load_values(dict[str, Any], stored / "summary.json")
     content: dict[Edition, Any] = {"vendor": summary.vendor(full), "internal": full}
-    reports = {(edition, format): render.render(content[edition], format) for edition in get_args(Edition) for format in render.FORMATS}
+    reports = {(edition, format): face for edition, own in content.items() for format, face in render.faces(own).items()}
     return replace(release, verdict=full["verdict"]["light"], ledger_head=full["ledger_head"], summary=full, reports=reports)

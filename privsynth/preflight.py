@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from privsynth import registry
+from privsynth import registry, texts
 from privsynth.audit.power import MOST_ISOLATED, reachable
 from privsynth.config import Plan
 from privsynth.dataset import TUNING_RATE, Dataset
 from privsynth.errors import PlanError, SchemaError
-from privsynth.privacy import DiscreteGaussian, Internal, Touch, calibrate
-from privsynth.privacy.accounting import delta_limit, total
+from privsynth.privacy import Budget, DiscreteGaussian, Internal, Touch, calibrate
+from privsynth.privacy.accounting import ceil_text, delta_limit, total
 from privsynth.report import policy as policies
-from privsynth.report import summary
+from privsynth.report import wording
 from privsynth.schema import Schema, Table
+from privsynth.spreadsheet import MOST_ROWS
 from privsynth.tabular.base import Synthesizer, require_modelled, unproven_facts
 
 MOST_COLUMNS = 500
@@ -51,13 +52,22 @@ class Preflight:
     outside: tuple[str, ...]
     verdicts: tuple[str, ...]
 
+    def cost_sentence(self, budget: Budget) -> str:
+        """What the plan costs of what it may cost, in one sentence."""
+        if math.isinf(self.epsilon):
+            return "no formal guarantee: private information is released without a proof, and no epsilon bounds what it says of a person."
+        limit = "no limit" if math.isinf(budget.epsilon) else f"{budget.epsilon:g}"
+        return f"epsilon <= {ceil_text(self.epsilon)} of {limit}, delta {budget.delta:g}, for adding or removing one person."
+
 
 def check(plan: Plan) -> Preflight:
     """What a plan can deliver; reads the plan, the policy and public maps, and no private data."""
     schema = plan.declared_schema()
     table = schema.tables[0]
     require_columns(table)
+    require_format(plan)
     engine = synthesizer(plan)
+    told = texts.require_ready(plan, table, people=plan.dataset.people)
     policy = policies.Policy.load(plan.path_of(plan.audit.policy) if plan.audit.policy else None)
     touches, noise_scale = plan_touches(plan, schema, engine)
     cost = total(touches, plan.budget.delta)
@@ -73,10 +83,10 @@ def check(plan: Plan) -> Preflight:
         smallest_people=people_needed(plan, table, engine, touches, noise_scale),
         people=people,
         outside=(
-            *summary.OUTSIDE,
-            *(f"column {column.name!r}: {column.kind}, left out" for column in table.columns if column.kind == "text"),
+            *wording.OUTSIDE,
+            *(f"column {name!r}: text, left out" for name in texts.text_columns(table) if plan.synthesis.text == texts.DROP),
         ),
-        verdicts=(*engine_notes(engine), *_engine_reach(plan, table, engine, noise_scale), *_reachable(plan, policy, cost.epsilon)),
+        verdicts=(*engine_notes(engine), *told, *_engine_reach(plan, table, engine, noise_scale), *_reachable(plan, policy, cost.epsilon)),
     )
 
 
@@ -106,7 +116,7 @@ def plan_touches(plan: Plan, schema: Schema, engine: Synthesizer) -> tuple[tuple
         BudgetExceededError: No noise makes the plan fit its budget.
     """
     table = schema.tables[0]
-    noise_scale = calibrate(lambda scale: engine.touches(table, noise_scale=scale, budget=plan.budget), plan.budget)
+    mechanisms, noise_scale = _mechanisms(plan, table, engine)
     unproven = unproven_facts(table)
     if unproven and math.isfinite(plan.budget.epsilon):
         raise PlanError(
@@ -116,12 +126,40 @@ def plan_touches(plan: Plan, schema: Schema, engine: Synthesizer) -> tuple[tuple
     before = [Touch("read", "the file, checked against declared facts", Internal()), Touch("pii", "scan of every column", Internal())]
     after = [
         Touch("audit", "attacks and controls", Internal()),
+        Touch("audit", "lower bound on epsilon", Internal()),
         Touch("audit", "replay of personal values", Internal()),
         Touch("quality", "distances between marginals", Internal()),
     ]
+    if texts.engine_of(plan, table) is not None:
+        after.insert(3, Touch("audit", "replay of texts", Internal()))
     if table.target:
         after.append(Touch("quality", "train on synthetic, test on real", Internal()))
-    return (*unproven, *before, *engine.touches(table, noise_scale=noise_scale, budget=plan.budget), *after), noise_scale
+    after.append(Touch("quality", "groups, coverage and overlap", Internal()))
+    return (*unproven, *before, *mechanisms, *after), noise_scale
+
+
+def _mechanisms(plan: Plan, table: Table, engine: Synthesizer) -> tuple[tuple[Touch, ...], float]:
+    """The mechanisms of table and texts, and the table's noise scale at which all of them together cost the plan's epsilon.
+
+    With texts each part is first given its share of the budget; then all noise shrinks by one factor until the whole
+    costs what the plan allows, because parts that are composed cost less than their sum.
+    """
+    writer = texts.engine_of(plan, table)
+    if writer is None:
+        scale = calibrate(lambda scale: engine.touches(table, noise_scale=scale, budget=plan.budget), plan.budget)
+        return engine.touches(table, noise_scale=scale, budget=plan.budget), scale
+    of_texts = texts.budget_of(plan)
+    of_table = Budget(
+        epsilon=plan.budget.epsilon * (1 - plan.synthesis.text_share), delta=plan.budget.delta * (1 - plan.synthesis.text_share)
+    )
+    alone = calibrate(lambda scale: engine.touches(table, noise_scale=scale, budget=of_table), of_table)
+
+    def both(factor: float) -> tuple[Touch, ...]:
+        own = engine.touches(table, noise_scale=alone * factor, budget=of_table)
+        return (*own, *writer.touches(noise_scale=factor, budget=of_texts))
+
+    factor = calibrate(both, plan.budget)
+    return both(factor), alone * factor
 
 
 def smallest_people(touches: Sequence[Touch], *, rows_per_person: int) -> int:
@@ -154,6 +192,20 @@ def require_columns(table: Table) -> None:
         )
 
 
+def require_format(plan: Plan) -> None:
+    """Refuse a release that could not be written in the plan's file format.
+
+    Raises:
+        PlanError: There are more rows than a sheet holds.
+        MissingExtraError: The format needs a package that is not installed.
+    """
+    if plan.release.format != "xlsx":
+        return
+    registry.require("openpyxl")
+    if plan.synthesis.rows > MOST_ROWS:
+        raise PlanError(f'rows={plan.synthesis.rows}; a sheet of an Excel workbook holds {MOST_ROWS}: use fewer, or format = "csv"')
+
+
 def require_people(plan: Plan, dataset: Dataset, engine: Synthesizer) -> None:
     """Refuse, before anything is spent, a delta too large or people too few."""
     people = dataset.count_units()
@@ -168,6 +220,8 @@ def require_people(plan: Plan, dataset: Dataset, engine: Synthesizer) -> None:
     touches, noise_scale = plan_touches(plan, dataset.schema, engine)
     needed = people_needed(plan, dataset.table, engine, touches, noise_scale)
     if people < needed:
+        if math.isinf(plan.budget.epsilon):
+            raise PlanError(f"people={people} are too few; expected at least {needed}")
         # Noise shrinks nearly as 1 / epsilon.
         enough = plan.budget.epsilon * needed / people
         raise PlanError(
@@ -183,12 +237,14 @@ def out_of_reach(plan: Plan, policy: policies.Policy, epsilon: float, *, people:
 
 def _reachable(plan: Plan, policy: policies.Policy, epsilon: float) -> tuple[str, ...]:
     """Which judgements can pass at all, given declared facts."""
-    limit = policy.guarantee.largest_epsilon[plan.release.sensitivity]
+    sensitivity = plan.release.sensitivity
+    limit = policy.guarantee.largest_epsilon[sensitivity]
     lines = []
-    if epsilon > limit:
-        lines.append(
-            f"guarantee: cannot pass: epsilon {epsilon:.3g} is above the policy's {limit:g} at sensitivity {plan.release.sensitivity}"
-        )
+    if math.isinf(epsilon):
+        if sensitivity not in policy.guarantee.no_guarantee_allowed:
+            lines.append(f"guarantee: cannot pass: there is none, which the policy does not allow at sensitivity {sensitivity}")
+    elif epsilon > limit:
+        lines.append(f"guarantee: cannot pass: epsilon {epsilon:.3g} is above the policy's {limit:g} at sensitivity {sensitivity}")
     people = plan.dataset.people
     if people is None:
         return (*lines, "attacks: declare people under [dataset] to see whether they have power")

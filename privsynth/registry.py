@@ -26,6 +26,11 @@ SYNTHESIZERS: Mapping[str, str] = {
     "sdv:gaussian-copula-dp": "privsynth.tabular.copula:GaussianCopulaDP",
 }
 
+TEXT_SYNTHESIZERS: Mapping[str, str] = {
+    "language-model": "privsynth.text.adapter:LanguageModel",
+    "ngram": "privsynth.text.ngram:NGram",
+}
+
 ENTRY_POINT_GROUP = "privsynth.synthesizers"
 
 _EXTRA_OF_MODULE: Mapping[str, str] = {
@@ -36,9 +41,14 @@ _EXTRA_OF_MODULE: Mapping[str, str] = {
     "phonenumbers": "pii",
     "openpyxl": "excel",
     "streamlit": "app",
+    "typst": "pdf",
     "sdv": "sdv",
     "copulas": "sdv",
     "ctgan": "sdv",
+    "torch": "text",
+    "transformers": "text",
+    "peft": "text",
+    "safetensors": "text",
 }
 
 
@@ -66,9 +76,21 @@ def synthesizer(name: str) -> Any:
     Raises:
         PlanError: No engine has this name.
     """
-    targets = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)} | dict(SYNTHESIZERS)
+    return _engine(name, {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)} | dict(SYNTHESIZERS), "synthesizer")
+
+
+def text_synthesizer(name: str) -> Any:
+    """The text engine's class behind a name written in a plan.
+
+    Raises:
+        PlanError: No text engine has this name.
+    """
+    return _engine(name, TEXT_SYNTHESIZERS, "text synthesizer")
+
+
+def _engine(name: str, targets: Mapping[str, str], what: str) -> Any:
     if name not in targets:
-        raise PlanError(f"synthesizer={name!r} is unknown; expected one of {', '.join(sorted(targets))}{hint(name, targets)}")
+        raise PlanError(f"{what}={name!r} is unknown; expected one of {', '.join(sorted(targets))}{hint(name, targets)}")
     module, _, attribute = targets[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 

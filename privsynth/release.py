@@ -21,14 +21,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import pandas as pd
 
 from privsynth.audit.base import AuditRun
+from privsynth.audit.breadth import Breadth
+from privsynth.audit.commitment import Opening
 from privsynth.audit.fidelity import FidelityResult
 from privsynth.audit.utility import UtilityResult
+from privsynth.contents import MANIFEST, MANIFEST_VERSION
 from privsynth.errors import ReleaseError
+from privsynth.marking import DIGITAL_SOURCE_TYPE
 from privsynth.pii.columns import ScanReport
 from privsynth.privacy.accounting import Total
 from privsynth.privacy.events import Touch
@@ -39,8 +43,6 @@ from privsynth.tabular.base import ColumnReport
 Verdict = Literal["pass", "fail", "inconclusive"]
 Edition = Literal["vendor", "internal"]
 
-MANIFEST_VERSION = 1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
@@ -50,6 +52,7 @@ class Measurements:
         audit: All attacks and their controls.
         fidelity: Distances between marginals of train and synthetic.
         utility: Train-on-synthetic-test-on-real; None without a target.
+        breadth: Groups, coverage, and overlap with evaluation sets.
         pii_scan: What the scan found, column by column.
         pii_replay: Original personal values that occur in the release, by column.
         columns: What the tabular engine did with each column.
@@ -61,6 +64,7 @@ class Measurements:
     audit: AuditRun
     fidelity: FidelityResult
     utility: UtilityResult | None
+    breadth: Breadth
     pii_scan: ScanReport
     pii_replay: Mapping[str, int]
     columns: tuple[ColumnReport, ...]
@@ -83,6 +87,7 @@ class Release:
         balance: What these people have spent in all, this release included.
         ledger_head: Hash of the ledger's last entry.
         measurements: What was measured.
+        made_on: The day of the run, ISO 8601, in UTC.
         summary: The report's dict (internal edition).
         reports: Rendered reports by (edition, format).
         verdict: The worst of all judgements.
@@ -101,20 +106,27 @@ class Release:
     ledger_head: str
     measurements: Measurements
     insecure: bool
+    holdout_uses: int = 1
+    opening: Opening | None = field(default=None, repr=False)
+    made_on: str
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     summary: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    reports: Mapping[tuple[Edition, str], str] = field(default_factory=dict, repr=False)
+    reports: Mapping[tuple[Edition, str], str | bytes] = field(default_factory=dict, repr=False)
     verdict: Verdict = "inconclusive"
     folder: Path | None = None
     internal: Path | None = None
 
-    def report(self, edition: Edition, format: str = "html") -> str:
+    @overload
+    def report(self, edition: Edition, format: Literal["html", "json"] = "html") -> str: ...
+    @overload
+    def report(self, edition: Edition, format: Literal["pdf"]) -> bytes: ...
+    def report(self, edition: Edition, format: str = "html") -> str | bytes:
         """A rendered report.
 
         Args:
             edition: ``vendor`` may be handed over; ``internal`` may not.
-            format: ``html`` or ``json``.
+            format: ``html`` or ``json``; ``pdf`` (bytes) where typst is installed.
 
         Raises:
             ReleaseError: There is no such report.
@@ -198,7 +210,7 @@ def sync(path: Path) -> None:
 def event_id_of(folder: Path) -> str | None:
     """The event id that a release folder's manifest states; None if there is no readable manifest."""
     try:
-        stated = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["event_id"]
+        stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["event_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(stated)
@@ -211,13 +223,13 @@ def ledger_head_of(folder: Path) -> str:
         ReleaseError: There is no readable manifest.
     """
     try:
-        return str(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["ledger_head"])
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["ledger_head"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ReleaseError(f"release={str(folder)!r} has no readable manifest.json; expected a release folder") from None
 
 
 def manifest(folder: Path, *, release: Mapping[str, Any], internal: Mapping[str, bytes], key: bytes) -> dict[str, Any]:
-    """The manifest of a folder: every file with its SHA-256 and size, and the release's public facts.
+    """The manifest of a folder: every file with its SHA-256 and size, data files with their mark, and the release's public facts.
 
     Args:
         folder: The draft of the release; ``manifest.json`` itself is not listed.
@@ -229,7 +241,11 @@ def manifest(folder: Path, *, release: Mapping[str, Any], internal: Mapping[str,
     return {
         "manifest_version": MANIFEST_VERSION,
         **release,
-        "files": [{"path": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()],
+        "files": [
+            {"path": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            | ({"digital_source_type": DIGITAL_SOURCE_TYPE} if name.startswith("data/") else {})
+            for name, data in files.items()
+        ],
         "internal_files": [
             {"path": name, "hmac_sha256": hmac.new(key, data, hashlib.sha256).hexdigest()} for name, data in sorted(internal.items())
         ],

@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ import pandas as pd
 from privsynth.errors import SourceError
 from privsynth.registry import require
 from privsynth.schema import SECONDS, Column, Kind, Table
+from privsynth.spreadsheet import FIRST_DAY, is_formula, write_workbook
 
 DELIMITERS = ",;\t|"
 _MAX_BLOCK_BYTES = 2**30
@@ -68,45 +69,38 @@ def read(path: str | Path, *, encoding: str | None = None, delimiter: str | None
     return Reading(frame=frame.reset_index(drop=True), notes=reading.notes)
 
 
-def write(frame: pd.DataFrame, path: str | Path, *, table: Table | None = None) -> None:
-    """Write a typed frame as CSV (UTF-8) or Parquet, by the file name's ending.
+def write(frame: pd.DataFrame, path: str | Path, *, table: Table | None = None, properties: Mapping[str, str] | None = None) -> None:
+    """Write a typed frame as CSV (UTF-8), Parquet or Excel workbook, by the file name's ending.
 
     In CSV a text cell, or a column's name, that a spreadsheet would run as a formula gets an apostrophe before it
-    (``count_formulas``).
+    (``spreadsheet.count_formulas``); in a workbook it is marked as text.
 
     Args:
         frame: Typed as ``dataset.conform`` types it.
         path: The file.
         table: With it, datetimes are written in their column's zone and decimals with their column's digits.
+        properties: What the file says of itself: Parquet's key-value metadata, a workbook's custom properties. CSV has no place for them.
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        write_chunks([frame], path, table=table)
+        write_chunks([frame], path, table=table, properties=properties)
+    elif path.suffix == ".xlsx":
+        write_workbook(_for_workbook(frame, table), path, table=table, properties=properties)
     else:
         has_returns = any(frame[name].map(_holds_return).any() for name in frame.select_dtypes(object))
         shown = _without_formulas(frame)
-        shown = shown if table is None else _as_declared(shown, table)
+        shown = shown if table is None else _as_declared(shown, table.columns)
         shown = _with_iso_dates(shown, "D" if _only_dates(shown) else "s").rename(columns=_as_plain_text)
         # pandas leaves a bare carriage return unquoted, and every reader takes it for the end of the record.
         shown.to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)
 
 
-_FORMULA = re.compile(r"[=+\-@\t\r\n]")
-_NUMBER_OR_PHONE = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\+\d[\d ()./-]*\d")
-
-
-def is_formula(value: object) -> bool:
-    """Whether a spreadsheet may run a text cell (OWASP, CSV injection): it begins like one and is no number or phone number.
-
-    >>> is_formula("=1+1"), is_formula("-2+3+cmd|' /C calc'!A0"), is_formula("-5"), is_formula("+41 44 123 45 67")
-    (True, True, False, False)
-    """
-    return isinstance(value, str) and _FORMULA.match(value) is not None and _NUMBER_OR_PHONE.fullmatch(value) is None
-
-
-def count_formulas(frame: pd.DataFrame) -> int:
-    """How many text cells ``write`` puts an apostrophe before."""
-    return sum(int(frame[name].map(is_formula).sum()) for name in frame.select_dtypes(object))
+def _for_workbook(frame: pd.DataFrame, table: Table | None) -> pd.DataFrame:
+    """The frame with datetimes as text where a workbook has no such date: those with a zone, and columns with one before March 1900."""
+    zoned = () if table is None else tuple(column for column in table.columns if column.zone is not None)
+    shown = frame if table is None else _as_declared(frame, zoned)
+    early = [name for name in shown.select_dtypes("datetime") if bool((shown[name] < FIRST_DAY).any())]
+    return shown.assign(**_with_iso_dates(shown[early], "D" if _only_dates(shown[early]) else "s"))
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +133,9 @@ def _as_plain_text(value: Any) -> Any:
     return f"'{value}" if is_formula(value) else value
 
 
-def write_chunks(chunks: Iterable[pd.DataFrame], path: str | Path, *, table: Table | None = None) -> int:
+def write_chunks(
+    chunks: Iterable[pd.DataFrame], path: str | Path, *, table: Table | None = None, properties: Mapping[str, str] | None = None
+) -> int:
     """Write frames one after the other into one Parquet file, holding one at a time; returns the number of rows.
 
     Raises:
@@ -157,6 +153,8 @@ def write_chunks(chunks: Iterable[pd.DataFrame], path: str | Path, *, table: Tab
             writer = writer or parquet.ParquetWriter(Path(path), block.schema)
             writer.write_table(block.cast(writer.schema))
             rows += len(chunk)
+        if writer is not None and properties:
+            writer.add_key_value_metadata(dict(properties))
     finally:
         if writer is not None:
             writer.close()
@@ -186,10 +184,10 @@ def _with_scales(block: Any, table: Table) -> Any:
     return block
 
 
-def _as_declared(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """The frame with datetimes and decimals as the text that a file should show."""
+def _as_declared(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
+    """The frame with the datetimes and decimals among these columns as the text that a file should show."""
     shown = {}
-    for column in table.columns:
+    for column in columns:
         if column.name not in frame:
             continue
         values = frame[column.name]

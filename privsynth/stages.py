@@ -5,7 +5,8 @@ disk and renamed: a stage is finished if and only if its folder has its final na
 resume it is deleted, and its stage runs again with fresh randomness. ``partial`` names a draft that holds anything,
 because a mechanism whose output was partly written is charged again, once for each draft.
 
-A finished run keeps its evidence and its model; its stages (who was held out, the raw measurements) are removed.
+A finished run keeps its evidence and its model; its stages (the raw measurements among them) are removed. Who was held out stays as
+bits in the order of the people, because only they open what was committed before training; ``purge`` removes them.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from privsynth.privacy import Ledger
 from privsynth.release import release_draft, sync, sync_tree, to_json
 from privsynth.schema import Schema
 
-STAGE_NAMES = ("scan", "split", "model", "synthetic", "measurements", "summary")
+STAGE_NAMES = ("scan", "split", "commitment", "model", "text-model", "synthetic", "measurements", "summary")
 """Stages whose output is stored, in order."""
 
-INTERNAL_FILES = ("report.json", "report.html", "plan.json", "ledger.json")
-INTERNAL_FOLDERS = ("model", "not-exported")
+INTERNAL_FILES = ("report.json", "report.html", "report.pdf", "plan.json", "ledger.json", "commitment.json")
+INTERNAL_FOLDERS = ("model", "text-model", "not-exported")
 
-FORMAT = 1
+FORMAT = 2
 """Of the run folder; another version's unfinished run is not continued."""
 
 RunState = Literal["unfinished", "failed", "finished", "blocked"]
@@ -172,6 +173,10 @@ class RunFolder:
                 f"run={str(self.path)!r}: stage {stage!r} is damaged ({type(error).__name__}); start a new run, which is charged again"
             ) from None
 
+    def scratch(self, name: str) -> Path:
+        """A file in which a long stage keeps what it may go on from after a crash; removed when the run comes to its end."""
+        return self.path / _STAGES / name
+
     def discard(self, stage: str) -> None:
         """Delete the stage's output and draft."""
         with _disk(self.path):
@@ -187,10 +192,10 @@ class RunFolder:
             else:
                 path.unlink()
 
-    def write_file(self, name: str, text: str) -> None:
+    def write_file(self, name: str, data: bytes) -> None:
         """Write one of the run's final files in one step."""
         with _disk(self.path):
-            _write_in_one_step(self.path / name, text.encode())
+            _write_in_one_step(self.path / name, data)
 
     @contextmanager
     def writing_folder(self, name: str) -> Iterator[Path]:

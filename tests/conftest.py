@@ -19,6 +19,19 @@ def own_ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
 
 
+@pytest.fixture(autouse=True)
+def no_pdf_in_passing(request, monkeypatch):
+    """A PDF costs each run half a second: it is made in the tests of the report, and in fixtures of a whole module."""
+    if request.path.parent.name != "report" and request.path.name != "test_docs.py":
+        monkeypatch.setattr("privsynth.report.pdf.is_available", lambda: False)
+
+
+@pytest.fixture
+def without_plots(monkeypatch):
+    """Plots take most of a report's time, and say nothing where its words are tested."""
+    monkeypatch.setattr("privsynth.report.plots.drawings", lambda report: [])
+
+
 @pytest.fixture
 def adult_path():
     if not ADULT.exists():

@@ -27,6 +27,9 @@ class SeededNoise:
     def coins(self, n, rate):
         return self._rng.random(n) < rate
 
+    def normals(self, n):
+        return self._rng.standard_normal(n)
+
 
 class NoNoise:
     """A NoiseSource that adds nothing: what a mechanism measures before noise."""
@@ -42,6 +45,9 @@ class NoNoise:
 
     def coins(self, n, rate):
         return np.arange(n) % 2 == 0
+
+    def normals(self, n):
+        return np.zeros(n)
 
 
 def people(n: int, seed: int = 0) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from privsynth.config import Plan
 from privsynth.dataset import conform
 from privsynth.privacy import Ledger
 from privsynth.report.summary import VENDOR_KEYS
+from privsynth.signing import generate_key
 
 N_PEOPLE = 2003
 N_CLIPPED = 41
@@ -119,7 +120,8 @@ def ran(tmp_path_factory):
     base = tmp_path_factory.mktemp("run")
     (base / "temporary").mkdir()
     clients().to_csv(base / "clients.csv", index=False)
-    (base / "plan.toml").write_text(PLAN)
+    generate_key(base / "build.key", passphrase=None)
+    (base / "plan.toml").write_text(PLAN + 'sign_key = "build.key"\n')
     fresh = np.random.default_rng
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(base / "temporary"))
@@ -149,21 +151,36 @@ def test_a_run_prints_where_things_are_and_exits_by_its_verdict(ran):
     report = read_json(internal_folder(ran) / "report.json")
     assert ran.code == {"pass": 0, "inconclusive": 3}[report["verdict"]["light"]]
     assert str(ran.base / "out") in ran.out
+    assert ("may be handed over" in ran.out) == (report["verdict"]["light"] == "pass")
     assert "do not hand over" in ran.out
     assert "epsilon <= 4 and delta = 1e-06" in ran.out
 
 
 def test_the_release_folder_holds_these_files_and_no_other(ran):
     files = {str(path.relative_to(ran.base / "out")) for path in (ran.base / "out").rglob("*") if path.is_file()}
-    assert files == {"data/clients.csv", "report.html", "report.json", "manifest.json"}
+    assert files == {"data/clients.csv", "croissant.json", "report.html", "report.json", "report.pdf", "manifest.json", "manifest.dsse.json"}
 
 
 def test_the_manifest_names_every_file_with_its_hash(ran):
     manifest = read_json(ran.base / "out" / "manifest.json")
-    assert {entry["path"] for entry in manifest["files"]} == {"data/clients.csv", "report.html", "report.json"}
+    assert {entry["path"] for entry in manifest["files"]} == {"data/clients.csv", "croissant.json", "report.html", "report.json", "report.pdf"}
     for entry in manifest["files"]:
         data = (ran.base / "out" / entry["path"]).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (entry["sha256"], entry["bytes"])
+
+
+def test_the_release_verifies_with_the_public_key_alone(ran, tmp_path):
+    (tmp_path / "build.pub").write_bytes((ran.base / "build.pub").read_bytes())
+    found = call(tmp_path, "verify", str(ran.base / "out"), "--key", str(tmp_path / "build.pub"))
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith("Accepted: ")
+
+
+def test_nothing_of_the_private_key_is_in_the_release_or_beside_the_ledger(ran):
+    secret = (ran.base / "build.key").read_bytes().splitlines()[1]
+    assert len(secret) == 64
+    for folder in ("out", "state"):
+        assert [path for path in (ran.base / folder).rglob("*") if path.is_file() and secret in path.read_bytes()] == []
 
 
 def test_the_manifest_holds_no_plain_hash_of_an_internal_file(ran):
@@ -175,7 +192,7 @@ def test_the_manifest_holds_no_plain_hash_of_an_internal_file(ran):
 
 def test_internal_files_are_for_their_owner_only(ran):
     assert stat.S_IMODE(internal_folder(ran).stat().st_mode) == 0o700
-    files = {"report.html", "report.json", "plan.json", "ledger.json", "model", "run.json", "run.key"}
+    files = {"report.html", "report.json", "report.pdf", "plan.json", "ledger.json", "commitment.json", "model", "run.json", "run.key"}
     assert files == {path.name for path in internal_folder(ran).iterdir()}
 
 
@@ -201,9 +218,18 @@ def test_the_ledger_has_a_reservation_and_its_commit(ran):
     assert ledger.balance("bank clients").epsilon <= 4.0
 
 
+def text_in(path: Path) -> str:
+    """What a file says to a reader."""
+    if path.suffix != ".pdf":
+        return path.read_text(encoding="utf-8")
+    from pypdf import PdfReader
+
+    return "".join(page.extract_text() for page in PdfReader(path).pages)
+
+
 def test_no_canary_leaves_the_internal_folder(ran):
     shown = {"stdout": ran.out, "stderr": ran.err, "log": ran.log}
-    shown |= {str(path): path.read_text(encoding="utf-8") for path in (ran.base / "out").rglob("*") if path.is_file()}
+    shown |= {str(path): text_in(path) for path in (ran.base / "out").rglob("*") if path.is_file()}
     for place, text in shown.items():
         for column, canary in CANARIES.items():
             for word in canary.split():
@@ -228,13 +254,13 @@ def test_no_canary_stands_in_the_internal_reports_or_the_ledger(ran):
 
 def test_nothing_is_left_in_temporary_places(ran):
     assert not [path for path in (ran.base / "temporary").rglob("*") if path.is_file()]
-    assert {path.name for path in ran.base.iterdir()} <= {"temporary", "clients.csv", "plan.toml", "state", "out", "other.toml"}
+    assert {path.name for path in ran.base.iterdir()} <= {"temporary", "clients.csv", "plan.toml", "state", "out", "other.toml", "build.key", "build.pub"}
     assert not list(ran.base.rglob("*.part"))
 
 
 def test_the_vendor_report_has_allowed_keys_only(ran):
     report = read_json(ran.base / "out" / "report.json")
-    assert set(report) == {"edition", "verdict", *VENDOR_KEYS}
+    assert set(report) == {"edition", "verdict", "legal", *VENDOR_KEYS}
     assert set(report["verdict"]) == {"light"}
     assert report["verdict"]["light"] in ("pass", "not passed")
 
@@ -307,7 +333,7 @@ def test_check_reads_no_data(ran, tmp_path):
 def test_scan_prints_types_and_no_value(ran):
     shown = call(ran.base, "scan", str(ran.base / "clients.csv"), "--json", "--fail-on", "EMAIL_ADDRESS")
     assert shown.code == 1
-    found = {finding["column"]: finding["pii"] for finding in json.loads(shown.out)["findings"]}
+    found = {finding["column"]: finding["pii"] for finding in json.loads(shown.out)["tables"]["clients"]["findings"]}
     assert found["email"] == "EMAIL_ADDRESS"
     assert found["age"] is None
     assert not any(canary in shown.out + shown.err + shown.log for canary in CANARIES.values())
@@ -326,6 +352,6 @@ def test_version_and_help(ran):
     assert call(ran.base, "--version").out.strip() == __version__
     shown = call(ran.base, "--help")
     assert shown.code == 0
-    for command in ("demo", "init", "scan", "check", "run", "status", "purge", "audit", "report", "ledger"):
+    for command in ("demo", "init", "scan", "strip", "check", "run", "status", "purge", "audit", "report", "ledger"):
         assert command in shown.out
         assert "Example: privsynth" in call(ran.base, command, "--help").out

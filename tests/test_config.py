@@ -109,7 +109,7 @@ def test_what_a_person_has_to_state_has_no_default(place):
         ("audit.pool_rate", 0.0),
         ("audit.pool_rate", 1.1),
         ("release.expires", "2027-01-01"),
-        ("release.format", "xlsx"),
+        ("release.format", "ods"),
         ("release.sensitivity", "secret"),
         ("tables.clients.max_rows_per_person", 0),
         ("tables.clients.on_violation", "drop"),

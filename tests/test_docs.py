@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from privsynth.cli import app
 from privsynth.config import Plan
-from privsynth.report.policy import BANNED_WORDS
+from privsynth.report.conclusions import conclusions_in
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -29,10 +29,6 @@ def blocks(page: Path, language: str) -> list[str]:
 def relative_links(text: str) -> list[str]:
     targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text))
     return [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith(("#", "mailto:"))]
-
-
-def banned_in(text: str) -> list[str]:
-    return [word for word in BANNED_WORDS if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE)]
 
 
 def test_relative_links_are_found():
@@ -92,13 +88,13 @@ def test_overall_help_lists_each_command_with_what_it_does():
 
 
 def test_banned_words_are_seen():
-    assert banned_in("This data is SAFE and fully anonymised.") == ["anonymised", "safe"]
-    assert banned_in("unsafe, safely") == []
+    assert conclusions_in("This data is SAFE and fully anonymised.") == ["anonymised", "safe"]
+    assert conclusions_in("unsafe, safely") == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_draws_a_conclusion_that_a_person_has_to_draw(page):
-    assert banned_in(page.read_text(encoding="utf-8")) == []
+    assert conclusions_in(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("target", re.findall(r"`make (\w+)`|^make (\w+)", GUIDES, re.M), ids=lambda pair: "".join(pair))
@@ -145,7 +141,7 @@ def test_readme_program_runs_and_ends_in_a_verdict(small_bank, capsys):
     assert (release.folder is None) == (release.verdict == "fail")
     if release.folder:  # a blocked run, at the policy's false-alarm rate of 1e-3 for each family of attacks, writes none
         files = {path.name for path in release.folder.iterdir() if path.is_file()}
-        assert files == {"report.html", "report.json", "manifest.json"}
+        assert files == {"croissant.json", "report.html", "report.json", "report.pdf", "manifest.json"}
         assert all(f"`{name}`" in GUIDES for name in files)
 
 

@@ -7,17 +7,18 @@ import typing
 
 import numpy as np
 import pytest
-from fakes import NoNoise, SeededNoise
+from fakes import NoNoise, SeededNoise, people_dataset
 from scipy.special import ndtr
 
-from privsynth import mechanism_audit
+from privsynth import mechanism_audit, registry
 from privsynth.audit.epsilon_bounds import zero_concentrated_leak
 from privsynth.errors import AuditError
-from privsynth.mechanism_audit import AUDITED_BY, DELTA, MECHANISMS, audit_mechanisms, zero_concentrated_limit
+from privsynth.mechanism_audit import AUDITED_BY, DELTA, ENGINES, MECHANISMS, audit_mechanisms, zero_concentrated_limit
 from privsynth.privacy import Budget, DiscreteGaussian, Touch, accounting, calibrate, events, total
-from privsynth.tabular import prepare
+from privsynth.tabular import aim, copula, prepare
 
 FIT = ["whole tree fit"]
+FITS = [f"whole {engine} fit" for engine in ENGINES]
 
 
 class Halved:
@@ -34,6 +35,9 @@ class Halved:
 
     def noisy_max(self, scores, *, epsilon, sensitivity):
         return self.noise.noisy_max(scores, epsilon=2 * epsilon, sensitivity=sensitivity)
+
+    def normals(self, n):
+        return self.noise.normals(n) / 2
 
 
 class ExactSeeded(SeededNoise):
@@ -68,6 +72,7 @@ def test_halved_noise_is_flagged(epsilon):
         "bounds purchase",
         "selection of shared categories",
         "exponential selection",
+        "DP-SGD step",
         "whole tree fit: all measurements",
     }
     assert flagged(audit_mechanisms(epsilon=epsilon, noise=ExactSeeded(2))) == set()
@@ -81,8 +86,10 @@ def only_the_largest(events, delta, *, replace, renyi=accounting._renyi_epsilon)
 @pytest.mark.statistical
 @pytest.mark.parametrize("epsilon", [pytest.param(1.0, marks=pytest.mark.slow), 4.0, pytest.param(8.0, marks=pytest.mark.slow)])
 def test_forgotten_composition_is_flagged(monkeypatch, epsilon):
+    """Seen by what was drawn, and in every engine by what was asked."""
     monkeypatch.setattr(accounting, "_renyi_epsilon", only_the_largest)
-    assert "whole tree fit: all measurements" in flagged(audit_mechanisms(epsilon=epsilon, noise=ExactSeeded(3), only=FIT))
+    found = flagged(audit_mechanisms(epsilon=epsilon, noise=ExactSeeded(3), only=FITS))
+    assert found >= {"whole tree fit: all measurements", *(f"whole {engine} fit: sum of measurements" for engine in ENGINES)}
 
 
 def bounds_read_off_the_data(column, values, table, reservation):
@@ -95,8 +102,8 @@ def bounds_read_off_the_data(column, values, table, reservation):
 @pytest.mark.parametrize("epsilon", [pytest.param(1.0, marks=pytest.mark.slow), 4.0, pytest.param(8.0, marks=pytest.mark.slow)])
 def test_bounds_read_off_the_data_are_flagged(monkeypatch, epsilon):
     monkeypatch.setattr(prepare, "_bought_bounds", bounds_read_off_the_data)
-    results = audit_mechanisms(epsilon=epsilon, noise=ExactSeeded(4), only=FIT, n_runs=100)
-    assert "whole tree fit: answers decide everything" in flagged(results)
+    results = audit_mechanisms(epsilon=epsilon, noise=ExactSeeded(4), only=FITS, n_runs=100)
+    assert flagged(results) >= {f"whole {engine} fit: answers decide everything" for engine in ENGINES}
 
 
 def test_a_model_that_keeps_an_exact_count_is_flagged(monkeypatch):
@@ -107,8 +114,8 @@ def test_a_model_that_keeps_an_exact_count_is_flagged(monkeypatch):
         return dataclasses.replace(column, one_way=column.one_way + 1e-9 * len(codes)), codes
 
     monkeypatch.setattr(prepare, "_coded", leaky)
-    results = audit_mechanisms(epsilon=4.0, noise=ExactSeeded(5), only=FIT, n_runs=100)
-    assert "whole tree fit: answers decide everything" in flagged(results)
+    results = audit_mechanisms(epsilon=4.0, noise=ExactSeeded(5), only=FITS, n_runs=100)
+    assert flagged(results) >= {f"whole {engine} fit: answers decide everything" for engine in ENGINES}
 
 
 def test_rows_beyond_the_limit_that_are_measured_are_flagged(monkeypatch):
@@ -130,6 +137,22 @@ def test_a_threshold_one_too_low_shows_too_many_new_categories(monkeypatch):
     monkeypatch.setattr("privsynth.tabular.facts.selection_threshold", lambda **facts: threshold(**facts) - 1)
     results = audit_mechanisms(epsilon=3.0, noise=ExactSeeded(7), only=["selection of new categories"])
     assert flagged(results) == {"selection of new categories"}
+
+
+def test_an_ngram_threshold_two_too_low_shows_too_many_new_keys(monkeypatch):
+    from privsynth.text import counts
+
+    threshold = counts.selection_threshold
+    monkeypatch.setattr(counts, "selection_threshold", lambda **facts: threshold(**facts) - 2)
+    results = audit_mechanisms(epsilon=3.0, noise=SeededNoise(8), only=["selection of new n-grams"])
+    assert flagged(results) == {"selection of new n-grams"}
+
+
+def test_a_gradient_of_twice_the_norm_is_flagged(monkeypatch):
+    from privsynth.text import lora
+
+    monkeypatch.setattr(lora, "clip_factors", lambda gradients, max_norm: 2 * max_norm / gradients[:, 0])
+    assert flagged(audit_mechanisms(epsilon=3.0, noise=SeededNoise(9), only=["DP-SGD step"])) == {"DP-SGD step"}
 
 
 def test_every_event_that_can_be_charged_names_its_audit():
@@ -163,3 +186,50 @@ def test_no_event_of_a_gaussian_shows_more_than_its_rho(mu):
 def test_settings_out_of_range_are_refused(change):
     with pytest.raises(AuditError):
         audit_mechanisms(**{"epsilon": 1.0} | change)
+
+
+def test_every_engine_with_a_guarantee_is_audited():
+    """An engine has one if none of its touches is released without proof."""
+    with_proof = set()
+    for name in registry.SYNTHESIZERS:
+        engine = registry.synthesizer(name)()
+        table = people_dataset(50).table
+        touches = engine.touches(table, noise_scale=10.0, budget=Budget(epsilon=float("inf"), delta=1e-6))
+        if not any(touch.touch_class == "released-without-proof" for touch in touches):
+            with_proof.add(type(engine))
+    assert with_proof == {type(engine()) for engine in ENGINES.values()}
+
+
+def test_a_correlation_that_is_not_noisy_is_flagged(monkeypatch):
+    """The copula's matrix gets a trace of the exact one: nothing that it asked for explains it."""
+    measured = copula._measured_correlation
+
+    def leaky(prepared, latents, multiplier, *, noise):
+        return measured(prepared, latents, multiplier, noise=noise) + 1e-9 * len(prepared.codes[0])
+
+    monkeypatch.setattr(copula, "_measured_correlation", leaky)
+    results = audit_mechanisms(epsilon=4.0, noise=ExactSeeded(8), only=["whole copula fit"], n_runs=100)
+    assert results[0].flagged
+    assert "correlation" in results[0].note
+
+
+def test_a_workload_read_without_noise_is_flagged(monkeypatch):
+    """AIM that weighs its candidates by exact counts asks another question of the neighbour."""
+    score = aim.count_workload
+
+    def leaky(prepared, table, **settings):
+        workload = score(prepared, table, **settings)
+        total = len(prepared.codes[0])
+        return dataclasses.replace(workload, weights={key: value * total for key, value in workload.weights.items()})
+
+    monkeypatch.setattr(aim, "count_workload", leaky)
+    results = audit_mechanisms(epsilon=4.0, noise=ExactSeeded(9), only=["whole AIM fit"], n_runs=100)
+    assert results[0].flagged
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_measurements_of_every_engine_use_most_of_what_they_may_leak(engine):
+    """Else an engine with a third too little noise would not show."""
+    results = audit_mechanisms(epsilon=1.0, noise=ExactSeeded(10), only=[f"whole {engine} fit"], n_runs=100)
+    (summed,) = [result for result in results if result.mechanism.endswith("sum of measurements")]
+    assert 0.65 * summed.claimed < summed.lower_bound < summed.claimed

@@ -69,3 +69,11 @@ def test_a_package_that_is_broken_inside_is_not_called_missing(monkeypatch):
 def test_a_hint_is_given_only_when_something_is_near():
     assert registry.hint("epsilom", ["epsilon", "delta"]) == "; did you mean 'epsilon'?"
     assert registry.hint("rows", ["epsilon", "delta"]) == ""
+
+
+def test_text_engines_are_found_by_name():
+    from privsynth.text.ngram import NGram
+
+    assert registry.text_synthesizer("ngram") is NGram
+    with pytest.raises(PlanError, match="did you mean 'ngram'"):
+        registry.text_synthesizer("ngrams")

@@ -126,7 +126,7 @@ def inside(target: str):
 
 
 def kinds(base: Path) -> list[str]:
-    return [entry.kind for entry in ledger_of(base).entries() if entry.kind not in ("attempt", "cap", "sketch")]
+    return [entry.kind for entry in ledger_of(base).entries() if entry.kind not in ("attempt", "cap", "sketch", "commitment", "audit")]
 
 
 def spent(base: Path) -> float:
@@ -139,7 +139,7 @@ def assert_whole_release(base: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     listed = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert found == {*listed, "manifest.json"} == {"data/people.csv", "report.html", "report.json", "manifest.json"}
+    assert found == {*listed, "manifest.json"} == {"data/people.csv", "croissant.json", "report.html", "report.json", "manifest.json"}
     for path, digest in listed.items():
         assert hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest
     schema = Plan.load(base / "plan.toml").declared_schema()
@@ -177,7 +177,7 @@ def test_a_killed_run_goes_on_with_its_model_and_is_charged_once(base, monkeypat
     assert not (base / "out").exists()
     charged = spent(base)
     assert stages.status(run_folder(base)).stages == {
-        "scan": "finished", "split": "finished", "model": "finished",
+        "scan": "finished", "split": "finished", "commitment": "finished", "model": "finished",
         "synthetic": "not started", "measurements": "not started", "summary": "not started",
     }  # fmt: skip
     monkeypatch.setattr("privsynth.tabular.tree.Tree.fit", lambda *arguments, **keywords: pytest.fail("fitted a second time"))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from privsynth import sources
 from privsynth.errors import SourceError
+from privsynth.spreadsheet import is_formula
 
 CANARY = "Zyxwvut"
 
@@ -96,7 +97,7 @@ def test_csv_round_trip(rows):
     frame = pd.DataFrame(rows, columns=["a", "b"])
     with tempfile.TemporaryDirectory() as folder:
         sources.write(frame, Path(folder) / "a.csv")
-        expected = frame.map(lambda cell: f"'{cell}" if sources.is_formula(cell) else cell)
+        expected = frame.map(lambda cell: f"'{cell}" if is_formula(cell) else cell)
         pd.testing.assert_frame_equal(sources.read(Path(folder) / "a.csv").frame, expected)
 
 

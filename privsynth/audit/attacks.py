@@ -45,6 +45,7 @@ class Prepared:
         reference: Their distances to reference rows, shape (n_targets,).
         knowledge: What the attacker knows and wants to learn.
         edges: Sets of columns (positions) that the model is known to have measured; none for most.
+        earlier: Distances of the targets to an earlier release of the same people, shape (n_targets,); None without one.
         level: P-value at which one result flags: the family-wise level over the number of results.
     """
 
@@ -53,6 +54,7 @@ class Prepared:
     reference: FloatArray
     knowledge: Knowledge
     edges: tuple[tuple[int, ...], ...]
+    earlier: FloatArray | None
     level: float
 
 
@@ -64,6 +66,7 @@ def prepare(
     rng: np.random.Generator,
     max_targets: int = MAX_TARGETS,
     edges: Sequence[tuple[str, ...]] = (),
+    earlier: Records | None = None,
 ) -> Prepared:
     """Draw the targets and set the level of a single result.
 
@@ -74,6 +77,7 @@ def prepare(
         rng: Draws the targets.
         max_targets: Members, and as many non-members.
         edges: Sets of column names that the model is known to have measured.
+        earlier: An earlier release of the same people, which the attacker holds too.
 
     Raises:
         AuditError: An edge names a column that is not audited.
@@ -90,15 +94,16 @@ def prepare(
         reference=membership.reference_distances(targets),
         knowledge=known,
         edges=tuple(tuple(names.index(name) for name in edge) for edge in edges),
-        level=alpha / count_results(targets, known, with_edges=bool(edges)),
+        earlier=None if earlier is None else -membership.distance_scores(targets, sampled(earlier, len(targets.rows), rng)),
+        level=alpha / count_results(targets, known, n_more=bool(edges) + (earlier is not None)),
     )
 
 
-def count_results(targets: Targets, known: Knowledge, *, with_edges: bool) -> int:
-    """How many results with a p-value one release gives: the family of its tests."""
+def count_results(targets: Targets, known: Knowledge, *, n_more: int) -> int:
+    """How many results with a p-value one release gives, with so many membership attacks beyond the usual: the family of its tests."""
     subgroups = bool(targets.measurable_groups())
     populations = 1 + (targets.n_non_members * membership.VULNERABLE_SHARE >= membership.MIN_VULNERABLE_NON_MEMBERS) + subgroups
-    by_membership = (len(MEMBERSHIP_BLANKS) + with_edges) * membership.count_results(targets.n_non_members, subgroups=subgroups)
+    by_membership = (len(MEMBERSHIP_BLANKS) + n_more) * membership.count_results(targets.n_non_members, subgroups=subgroups)
     by_criterion = 2 * populations + (len(known.columns) > 1) * populations + bool(known.secrets) * (populations + 1)
     return len(REPLAY_BLANKS) + by_membership + by_criterion
 
@@ -160,17 +165,20 @@ def attack_by_membership(prepared: Prepared, release: Records, *, rng: np.random
         scores.append(membership.distance_scores(targets, part))
         return scores[0]
 
-    def calibrated() -> FloatArray:
-        return membership.calibrated_scores(scores[0] if scores else membership.distance_scores(targets, part), prepared.reference)
+    def against(reference: FloatArray) -> FloatArray:
+        return membership.calibrated_scores(scores[0] if scores else membership.distance_scores(targets, part), reference)
 
     attacks: list[tuple[AuditResult, Callable[[], FloatArray]]] = [
         (membership.DISTANCE, distance),
-        (membership.CALIBRATED, calibrated),
+        (membership.CALIBRATED, lambda: against(prepared.reference)),
         (density.MARGINAL, lambda: density.marginal_scores(targets, part, rng=rng)),
         (density.CLASSIFIER, lambda: density.classifier_scores(targets, part, rng=rng)),
     ]
     if prepared.edges:
         attacks.append((density.EDGE, lambda: density.edge_scores(targets, part, prepared.edges)))
+    earlier = prepared.earlier
+    if earlier is not None:
+        attacks.append((membership.EARLIER, lambda: against(earlier)))
     results: list[AuditResult] = []
     for blank, score in attacks:
         results += guarded(blank, lambda blank=blank, score=score: membership.measure(blank, targets, score(), level=prepared.level))  # type: ignore[misc]  # mypy cannot type a lambda's defaults

@@ -127,6 +127,15 @@ class AuditRun:
         """The results that flag the release, Bonferroni over all results with a p-value."""
         return flagged_among(self.results, self.alpha)
 
+    @property
+    def worst(self) -> tuple[str, float] | None:
+        """Key and p-value of the result that speaks most for a leak, corrected for the number of results; None if none has a p-value."""
+        tested = [(result.p_value, result.key) for result in self.results if result.p_value is not None]
+        if not tested:
+            return None
+        p_value, key = min(tested)
+        return key, min(1.0, len(tested) * p_value)
+
 
 class Progress(Protocol):
     """Told after each step; ``done`` of ``total`` steps are finished."""

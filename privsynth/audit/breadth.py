@@ -1,10 +1,10 @@
 """Beyond privacy: does the release serve everyone, cover the tails, and stay apart from what it must not touch?
 
-Four measurements, internal like every audit. Fairness: how the synthetic rates of an outcome differ from train's, group by group, and
-how much worse a model trained on synthetic rows serves each group. Diversity: how much of train's rare values and of its tails
-the release covers, beside a resample of train. Contamination: rows and word sequences that the release shares with evaluation sets
-named by the user (Brown et al. 2020, arXiv:2005.14165, appendix C: a score on a contaminated set measures memory). Linkage: whether
-rows of one release recognise rows of another release of the same people.
+Three measurements, internal like every audit. Fairness: how the synthetic rates of an outcome differ from train's, group by group (how
+much worse a model trained on synthetic rows serves each group is told by ``utility``). Diversity: how much of train's rare
+values and of its tails the release covers, beside a resample of train. Contamination: rows and word sequences that the release
+shares with evaluation sets named by the user (Brown et al. 2020, arXiv:2005.14165, appendix C: a score on a contaminated set
+measures memory). What two releases of the same people tell together is an attack: ``runner.run`` with ``earlier``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from privsynth.audit.base import AuditResult
-from privsynth.audit.encoding import fit_encoder, make_case, row_keys
 from privsynth.audit.intervals import clopper_pearson, score_difference
-from privsynth.audit.replay import nearest_records, nearest_replay
 from privsynth.dataset import Dataset, numbers
 from privsynth.errors import AuditError
 
@@ -35,7 +32,8 @@ class GroupRate:
     """How often an outcome occurs in one group, in train and in the release.
 
     Attributes:
-        group: Column and declared category.
+        group: Column and category.
+        outcome: Column and value that is counted.
         train: Rate in train.
         synthetic: Rate in the release.
         interval: Of synthetic minus train; 95 % unless said otherwise.
@@ -43,6 +41,7 @@ class GroupRate:
     """
 
     group: str
+    outcome: str
     train: float
     synthetic: float
     interval: tuple[float, float]
@@ -69,7 +68,8 @@ def group_rates(
     _require_columns((outcome, *groups), train, synthetic)
     rates = []
     for name in groups:
-        for category in sorted(train.frame[name].dropna().unique(), key=str):
+        declared = train.table[name].categories
+        for category in declared or sorted(train.frame[name].dropna().unique(), key=str):
             sides = [_outcomes(dataset.frame, name, category, outcome, value) for dataset in (synthetic, train)]
             if min(len(side) for side in sides) < SMALLEST_GROUP:
                 continue
@@ -78,6 +78,7 @@ def group_rates(
             rates.append(
                 GroupRate(
                     group=f"{name} = {category}",
+                    outcome=f"{outcome} = {value}",
                     train=float(real.mean()),
                     synthetic=float(own.mean()),
                     interval=interval,
@@ -220,39 +221,47 @@ def _grams(text: str, n_gram: int) -> set[tuple[str, ...]]:
     return {tuple(words[start : start + n_gram]) for start in range(len(words) - n_gram + 1)}
 
 
-def release_linkage(first: Dataset, second: Dataset, control: Dataset, *, rng: np.random.Generator) -> AuditResult:
-    """Do rows of one release come closer to another release of the same people than to one of other people?
+@dataclass(frozen=True, kw_only=True)
+class Breadth:
+    """All measurements of this module on one release.
 
-    Two releases that each leak a little can be joined into more. The rows of ``second`` and of ``control`` are pooled, and the
-    nearest of them to ``first`` are counted: if the releases share no person's record, those are a blind draw.
+    Attributes:
+        rates: Rates of the target by group; none without a target that is categorical or boolean.
+        diversity: Coverage and repetition.
+        contamination: By evaluation set that the plan names.
+    """
+
+    rates: tuple[GroupRate, ...]
+    diversity: Diversity
+    contamination: tuple[Contamination, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON; it names columns and declared categories only."""
+        return asdict(self)
+
+
+def breadth(
+    train: Dataset, synthetic: Dataset, evaluation: Mapping[str, pd.DataFrame], groups: Sequence[str], *, rng: np.random.Generator
+) -> Breadth:
+    """Everything on one release: rates of the table's target by group, coverage, and what it shares with evaluation sets.
 
     Args:
-        first: A release.
-        second: An earlier release of the same people.
-        control: As many rows of the same kind that share no person with ``first``: a release fitted to held-out people.
-        rng: Draws orders.
-
-    Returns:
-        The nearest-neighbour-rank test under the name "release linkage".
+        train: Real rows.
+        synthetic: The release.
+        evaluation: Typed frames with columns of the release, by name.
+        groups: Categorical or boolean columns with declared categories.
+        rng: Draws the resample that coverage is compared with.
     """
-    columns = first.table.modelled
-    _require_columns([column.name for column in columns], first, second, control)
-    encoder = fit_encoder(columns, [second.frame, control.frame], release=first.frame)
-    case = make_case(encoder.encode(second.frame), encoder.encode(control.frame), rng=rng)
-    result = nearest_replay(case, nearest_records(case, encoder.encode(first.frame)), rng=rng)
-    n_equal = int(np.isin(row_keys(encoder.encode(first.frame).cells), row_keys(encoder.encode(second.frame).cells)).sum())
-    renamed = {
-        "audit": "release linkage",
-        "question": "Do two releases of the same people share rows, or rows that are nearly alike?",
-        "metric": "share of the other release among the nearest rows",
-        "threat_model": "both releases",
-        "details": {**result.details, "equal_rows": n_equal},
-    }
-    return AuditResult(**{**_fields(result), **renamed})
-
-
-def _fields(result: AuditResult) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    target = train.table[train.table.target] if train.table.target else None
+    values: Sequence[object] = ()
+    if target is not None and target.name in synthetic.frame:
+        values = (True,) if target.kind == "boolean" else (target.categories or ())
+    rates = [rate for value in values for rate in group_rates(train, synthetic, target.name if target else "", value, groups)]
+    return Breadth(
+        rates=tuple(rates),
+        diversity=diversity(train, synthetic, rng=rng),
+        contamination=row_contamination(synthetic.frame, evaluation),
+    )
 
 
 def _require_columns(names: Iterable[str], *datasets: Dataset) -> None:

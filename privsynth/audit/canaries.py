@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privsynth.audit.base import AuditResult
-from privsynth.audit.epsilon_bounds import Claim, Curve, as_result, one_run_bound
+from privsynth.audit.epsilon_bounds import EPSILON_BOUND, Claim, Curve, as_result, one_run_bound
 from privsynth.audit.intervals import area_under_curve
 from privsynth.audit.text_replay import Texts, tokens_of, windows_of
 from privsynth.errors import AuditError
@@ -229,7 +229,7 @@ def audit_canaries(
         question = "Can one tell from it which invented texts were trained on?"
         if len(canaries) < FEWEST or included.all() or not included.any():
             reason = {"reason": f"{len(canaries)} canaries, {int(included.sum())} included; expected at least {FEWEST}, some of both"}
-            blank = AuditResult(audit=audit, threat_model=threat_model, question=question, metric="epsilon lower bound")
+            blank = AuditResult(audit=audit, threat_model=threat_model, question=question, metric=EPSILON_BOUND)
             results.append(replace(blank, status="not measurable", n=len(canaries), details=reason))
             continue
         scores = score()

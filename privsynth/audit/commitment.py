@@ -13,7 +13,8 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from privsynth.errors import AuditError
 _DOMAIN = b"privsynth audit commitment v1\n"
 NONCE_BYTES = 32
 WARN_AFTER_USES = 3
-"""A holdout that has judged this many releases is worn: results then depend on earlier ones."""
+"""People whose held-out part has judged this many releases: what is released then depends on earlier results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def commit(flips: npt.NDArray[np.bool_], attacks: Sequence[str], policy_sha256: 
     """Commit to the split, the attacks and the policy before training.
 
     Args:
-        flips: For each person, in the order of the stored split, whether they are in train, shape (n_people,).
+        flips: The coins of the split, in the order of the stored split, shape (n_coins,); see ``coins_of``.
         attacks: Names of the attacks that will run, in order.
         policy_sha256: Hash of the policy file, 64 hex digits.
         nonce: 32 bytes from the operating system by default; given only to open a commitment.
@@ -75,23 +76,80 @@ def open_matches(commitment: Commitment, flips: npt.NDArray[np.bool_], attacks: 
     return hmac.compare_digest(again.digest, commitment.digest)
 
 
-def count_holdout_uses(entries: Iterable[tuple[str, Mapping[str, object]]], holdout: str) -> int:
-    """How many audits a holdout has served.
+def coins_of(parts: npt.NDArray[np.int8], units: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    """The part of each person as bits, two for each, people in the order of their ids as text, shape (2 * n_people,).
 
     Args:
-        entries: Kind and body of each ledger entry, in order; ``commit`` entries name their holdout by a keyed fingerprint.
-        holdout: That fingerprint.
+        parts: The part of each row, 0 to 3, the same for all rows of a person, shape (n_rows,).
+        units: The person behind each row, shape (n_rows,).
     """
-    return sum(kind == "commit" and body.get("holdout") == holdout for kind, body in entries)
+    _, first = np.unique(units.astype(str), return_index=True)
+    own = parts[first]
+    return np.stack([own & 1, own >> 1], axis=1).astype(bool).ravel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """Everything that a reviewer needs to check a commitment against the digest that was published before training.
+
+    Attributes:
+        commitment: Digest and nonce.
+        flips: The coins, packed bits in hex; whoever has the dataset learns from them who was held out.
+        n_flips: How many coins.
+        attacks: Names of the attacks, in order.
+        policy_sha256: Hash of the policy file, 64 hex digits.
+    """
+
+    commitment: Commitment
+    flips: str
+    n_flips: int
+    attacks: tuple[str, ...]
+    policy_sha256: str
+
+    @classmethod
+    def of(cls, flips: npt.NDArray[np.bool_], attacks: Sequence[str], policy_sha256: str) -> Opening:
+        """Commit, and keep what opens the commitment."""
+        return cls(
+            commitment=commit(flips, attacks, policy_sha256),
+            flips=np.packbits(flips).tobytes().hex(),
+            n_flips=len(flips),
+            attacks=tuple(attacks),
+            policy_sha256=policy_sha256,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The opening as plain JSON: for a reviewer only."""
+        return asdict(self)
+
+    def matches(self, digest: str) -> bool:
+        """Whether this opens the digest that was published."""
+        packed = np.frombuffer(bytes.fromhex(self.flips), dtype=np.uint8)
+        coins = np.unpackbits(packed, count=self.n_flips).astype(bool)
+        return hmac.compare_digest(self.commitment.digest, digest) and open_matches(
+            self.commitment, coins, self.attacks, self.policy_sha256
+        )
+
+
+def count_holdout_uses(entries: Iterable[tuple[str, Mapping[str, object]]]) -> int:
+    """How many releases the held-out people of one population have judged; a run that was resumed counts once.
+
+    Each run holds out other people, drawn anew: what is used up is not a list of people but what their figures told.
+
+    Args:
+        entries: Kind and body of each ledger entry of the population.
+    """
+    return len({body.get("id") for kind, body in entries if kind == "audit"})
 
 
 def reuse_note(uses: int) -> str | None:
-    """What a reader must know about a holdout that has served before; None if this is its first use.
+    """What a reader must know about people whose held-out part has served before; None if this is its first use.
 
     >>> reuse_note(1) is None
     True
     """
     if uses <= 1:
         return None
-    worn = " It is worn: draw a new one before the next release." if uses >= WARN_AFTER_USES else ""
-    return f"The holdout has served {uses} audits: whoever saw earlier results may have tuned on it.{worn}"
+    worn = " Results are worn: later releases may have been chosen by earlier ones." if uses >= WARN_AFTER_USES else ""
+    return (
+        f"Held-out people of this dataset have judged {uses} releases, this one included: whoever saw earlier results may have tuned.{worn}"
+    )

@@ -33,8 +33,11 @@ BoolArray = npt.NDArray[np.bool_]
 Curve = Literal["any", "gaussian"]
 """What is known of the claim's trade-off curve: nothing beyond (epsilon, delta), or that it is the Gaussian mechanism's."""
 
+EPSILON_BOUND = "epsilon lower bound"
+"""Metric of every bound as an audit's result."""
+
 GUARANTEE_CONTRADICTED = "guarantee contradicted"
-"""Status of a release whose lower bound lies above its claim."""
+"""How the judgement on a release begins whose lower bound lies above its claim."""
 
 LARGEST_EPSILON = 64.0
 """Bounds are searched up to here."""
@@ -555,7 +558,7 @@ def as_result(
         audit=audit,
         threat_model=threat_model,
         question=question,
-        metric="epsilon lower bound",
+        metric=EPSILON_BOUND,
         value=bound.value,
         confidence=bound.confidence,
         control=0.0,

@@ -33,7 +33,10 @@ N_BINS = 20
 """Quantile bins of train for a numeric column; equal edges collapse, so a column with a point mass has fewer."""
 
 N_WORST = 10
-"""How many of the worst pairs a result lists."""
+"""How many of the worst pairs a result lists, and of how many columns it gives the shares."""
+
+N_CELLS = 24
+"""Cells of one column whose shares are given; the rarest beyond that are added up."""
 
 _DENSE_CELLS = 1 << 20
 """Up to this many cells a marginal is counted in an array; above, its occupied cells are sorted instead."""
@@ -71,6 +74,23 @@ class MarginalDistance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MarginalShares:
+    """Shares of one column's cells in train and in the synthetic table, in [0, 1]; no cell is named.
+
+    Attributes:
+        column: Its name.
+        numeric: Whether the cells are quantile bins of train in ascending order, null last; cells by falling share in train otherwise.
+        train: Shares, as many as there are cells, ``N_CELLS`` at most: the last then holds all others.
+        synthetic: The same of the synthetic table.
+    """
+
+    column: str
+    numeric: bool
+    train: tuple[float, ...]
+    synthetic: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class FidelityResult:
     """Distances by order, every column and the worst pairs, the worst first.
 
@@ -80,6 +100,7 @@ class FidelityResult:
         pairs: The 2-way distances farthest above their floor, ``N_WORST`` at most.
         n_train: Rows of train.
         n_synthetic: Rows of the synthetic table.
+        shares: Shares of the cells of the columns farthest above their floor, ``N_WORST`` at most.
     """
 
     orders: tuple[OrderDistance, ...]
@@ -87,6 +108,7 @@ class FidelityResult:
     pairs: tuple[MarginalDistance, ...]
     n_train: int
     n_synthetic: int
+    shares: tuple[MarginalShares, ...] = ()
 
     def order(self, order: int) -> OrderDistance:
         """The distances of one order.
@@ -141,12 +163,16 @@ def fidelity(
             MarginalDistance(columns=tuple(columns[i].name for i in clique), synthetic=own, floor=low, ceiling=high)
             for clique, own, low, high in zip(cliques, distances["synthetic"], distances["floor"], distances["ceiling"], strict=True)
         ]
+    worst = _worst_first(by_order[1])
+    position = {column.name: i for i, column in enumerate(columns)}
+    shown = [position[distance.columns[0]] for distance in worst[:N_WORST]]
     return FidelityResult(
         orders=tuple(orders),
-        columns=_worst_first(by_order[1]),
+        columns=worst,
         pairs=_worst_first(by_order.get(2, []))[:N_WORST],
         n_train=n_train,
         n_synthetic=n_synthetic,
+        shares=tuple(_shares(columns[i], train_codes[i], compared["synthetic"][i], sizes[i]) for i in shown),
     )
 
 
@@ -231,6 +257,17 @@ def _total_variation(left: IntArray, right: IntArray, sizes: Sequence[int], cliq
         left_cell, right_cell, cells = compact[: len(left_cell)], compact[len(left_cell) :], int(compact.max()) + 1
     left_share = np.bincount(left_cell, minlength=cells) / len(left_cell)
     return 0.5 * float(np.abs(left_share - np.bincount(right_cell, minlength=cells) / len(right_cell)).sum())
+
+
+def _shares(column: Column, train: IntArray, synthetic: IntArray, size: int) -> MarginalShares:
+    """Shares of the cells; those of categories by falling share in train, so that no order of theirs is told."""
+    shares = np.stack([np.bincount(codes, minlength=size) / len(codes) for codes in (train, synthetic)])
+    if not column.is_numeric:
+        shares = shares[:, np.argsort(-shares[0], kind="stable")]
+    if size > N_CELLS:
+        shares = np.concatenate([shares[:, : N_CELLS - 1], shares[:, N_CELLS - 1 :].sum(axis=1, keepdims=True)], axis=1)
+    own, other = (tuple(round(float(share), 4) for share in row) for row in shares)
+    return MarginalShares(column=column.name, numeric=column.is_numeric, train=own, synthetic=other)
 
 
 def _cell(codes: IntArray, sizes: Sequence[int], clique: Clique) -> IntArray:

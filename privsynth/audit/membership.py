@@ -26,6 +26,7 @@ from privsynth.audit.intervals import (
     clopper_pearson,
     rate_above,
     rate_difference,
+    roc_points,
     smallest_flagged_rate,
     threshold_at,
 )
@@ -50,6 +51,14 @@ CALIBRATED = AuditResult(
     question="Knowing what the population looks like, can one tell from the release who was in the data?",
     metric="AUC",
 )
+
+EARLIER = AuditResult(
+    audit="two-release membership",
+    threat_model="this release + an earlier one of the same people",
+    question="Does this release come closer to people in the data than an earlier release of the same people does?",
+    metric="AUC",
+)
+"""The earlier release takes the place of the population: whoever is near this one only joined, or left, in between (differencing)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +225,11 @@ def _area(blank: AuditResult, targets: Targets, scores: FloatArray, *, level: fl
         floor=_area_floor(area.null_error, level),
         ceiling=1.0,
         n=len(scores),
-        details={"floor_unit": "metric", "n_non_members": targets.n_non_members},
+        details={
+            "floor_unit": "metric",
+            "n_non_members": targets.n_non_members,
+            "roc": plain(roc_points(scores[targets.is_member], scores[~targets.is_member])),
+        },
     )
 
 
@@ -229,7 +242,7 @@ def _area_floor(null_error: float, level: float) -> float:
 def _rate(blank: AuditResult, targets: Targets, scores: FloatArray, rate: float, *, level: float, confidence: float) -> AuditResult:
     members = scores[targets.is_member]
     evaluation = scores[~targets.is_member & ~targets.calibration]
-    found = rate_above(members, evaluation, threshold_at(scores[targets.calibration], rate), confidence=confidence)
+    found = rate_above(members, evaluation, threshold_at(scores[targets.calibration], rate), aimed_at=rate, confidence=confidence)
     return replace(
         blank,
         metric=f"TPR at {rate:.1%} FPR",
@@ -273,7 +286,7 @@ def _vulnerable(blank: AuditResult, targets: Targets, scores: FloatArray, *, lev
         ceiling=0.5,
         details={"floor_unit": "metric", "n_non_members": len(non_members)},
     )
-    found = rate_above(members, evaluation, threshold_at(scores[targets.calibration], 0.01), confidence=confidence)
+    found = rate_above(members, evaluation, threshold_at(scores[targets.calibration], 0.01), aimed_at=0.01, confidence=confidence)
     floor = smallest_flagged_rate(len(members), len(evaluation), 0.01, level)
     yield replace(
         blanks[1],

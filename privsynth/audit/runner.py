@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from privsynth.audit.attacks import BLANKS, MAX_TARGETS, REPLAY_BLANKS, Prepared, attack, prepare
 from privsynth.audit.base import DEFAULT_ALPHA, AuditResult, AuditRun, Progress, flagged
@@ -32,6 +33,7 @@ def run(
     alpha: float = DEFAULT_ALPHA,
     max_targets: int = MAX_TARGETS,
     edges: Sequence[tuple[str, ...]] = (),
+    earlier: Dataset | None = None,
     progress: Progress | None = None,
 ) -> AuditRun:
     """Attack a release, and releases whose leak is known, with the same attacks.
@@ -48,6 +50,7 @@ def run(
         max_targets: Members, and as many non-members, whose membership is guessed.
         edges: Sets of columns that the model is known to have measured (the edges of a tree, the cliques of AIM): these add an
             attack by someone who knows the model's structure. None for other models.
+        earlier: An earlier release of the same people with the same columns: adds an attack by someone who holds both.
         progress: Told after each step.
 
     Raises:
@@ -61,10 +64,12 @@ def run(
     if holdout is None or holdout.count_units() < MIN_NON_MEMBERS or train.count_units() < MIN_NON_MEMBERS:
         return _without_control(train, holdout, alpha, start)
     columns = train.table.modelled
-    encoder = fit_encoder(columns, [train.frame, holdout.frame], release=synthetic.frame)
+    released = synthetic.frame if earlier is None else _both(synthetic, earlier, [column.name for column in columns])
+    encoder = fit_encoder(columns, [train.frame, holdout.frame], release=released)
     units = units_of(train, holdout)
     case = make_case(encoder.encode(train.frame), encoder.encode(holdout.frame), units=units, rng=rng)
-    prepared = prepare(case, encoder, alpha=alpha, rng=rng, max_targets=max_targets, edges=edges)
+    known = None if earlier is None else encoder.encode(earlier.frame)
+    prepared = prepare(case, encoder, alpha=alpha, rng=rng, max_targets=max_targets, edges=edges, earlier=known)
     step = _Steps(progress)
     step("attacks on the release")
     release = encoder.encode(synthetic.frame)
@@ -90,6 +95,15 @@ def run(
         alpha=alpha,
         seconds=time.perf_counter() - start,
     )
+
+
+def _both(synthetic: Dataset, earlier: Dataset, names: list[str]) -> pd.DataFrame:
+    """The rows of both releases; refuses an earlier one without rows or without an audited column."""
+    missing = [name for name in names if name not in earlier.frame.columns]
+    if missing or not len(earlier.frame):
+        what = f"lacks column {missing[0]!r}" if missing else "has no rows"
+        raise AuditError(f"the earlier release {what}; expected rows with the audited columns of this one")
+    return pd.concat([synthetic.frame[names], earlier.frame[names]], ignore_index=True)
 
 
 class _Steps:

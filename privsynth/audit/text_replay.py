@@ -69,6 +69,9 @@ VALUES = replace(
     metric="share of values found in excess of control",
 )
 
+BLANKS = (VERBATIM_TOKENS, VERBATIM_CHARACTERS, NEAR_COPIES)
+"""The attacks that need nothing but texts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
@@ -119,10 +122,9 @@ def audit_texts(train: Texts, holdout: Texts, release: Sequence[str]) -> tuple[A
         AuditError: A person is in train and in the holdout.
     """
     _require_apart(train, holdout)
-    blanks = (VERBATIM_TOKENS, VERBATIM_CHARACTERS, NEAR_COPIES)
     if not len(holdout.texts) or not len(train.texts) or not len(release):
         reason = {"reason": f"train={len(train.texts)}, holdout={len(holdout.texts)}, release={len(release)} texts; expected some of each"}
-        return tuple(replace(blank, status="not measurable", details=reason) for blank in blanks)
+        return tuple(replace(blank, status="not measurable", details=reason) for blank in BLANKS)
     return (
         _excess(VERBATIM_TOKENS, train, holdout, _sharing_windows(train, holdout, release, by="token")),
         _excess(VERBATIM_CHARACTERS, train, holdout, _sharing_windows(train, holdout, release, by="character")),

@@ -3,7 +3,8 @@
 Train on synthetic, test on real (Esteban, Hyland & Rätsch 2017, arXiv:1706.02633): gradient boosting and a linear model are
 fitted on the synthetic rows and scored on the real holdout, beside the same models fitted on train (the ceiling) and on train
 with its target shuffled (the floor). Uncertainty is a bootstrap over the people of the holdout; the gap to the ceiling is
-paired, both models being scored on the same resampled people.
+paired, both models being scored on the same resampled people. The same predictions are scored segment by segment: a release
+that serves everyone well on average may serve a small group badly.
 
 Everything here is computed from private data and stays internal. A score that a person may tune on takes the tuning part of
 the holdout, never the part that the privacy audits use.
@@ -17,27 +18,52 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from privsynth.audit.scoring import BoolArray, Counts, FloatArray, Interval, bootstrap_weights, percentile_interval, score_in_blocks
 from privsynth.dataset import Dataset, numbers
 from privsynth.errors import AuditError
-from privsynth.schema import Column
+from privsynth.schema import Column, Table
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.uint16]
 Family = Literal["boosting", "linear"]
 Metric = Literal["roc_auc", "r2"]
-Interval = tuple[float, float]
 
 FAMILIES: tuple[Family, ...] = ("boosting", "linear")
 _MAX_CATEGORIES = 254
 """Categories of a feature told apart; scikit-learn's histogram boosting takes 255 bins, one of them for the rest."""
 _MAX_ONE_HOT = 50
 _MIN_ROWS = 20
-_BLOCK_CELLS = 1 << 22
+MIN_SEGMENT_ROWS = 50
+"""Holdout rows of a segment, and of everyone else; with fewer its interval would say nothing."""
+MIN_CLASS_ROWS = 5
+"""Holdout rows of each of two classes in a segment, so that resamples hold both."""
+MAX_SEGMENTS = 40
 _SECONDS_PER_DAY = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentScore:
+    """One model family's scores on one segment of the real holdout; figures as in ``FamilyScore``.
+
+    Attributes:
+        segment: Column and declared category.
+        n_holdout: Rows of the segment.
+        synthetic: Trained on all synthetic rows, scored on this segment.
+        ceiling: Trained on real train.
+        gap: ``ceiling - synthetic``.
+        excess_gap: The gap here minus the gap on everyone else: above 0, the release serves this segment worse than the others.
+        excess_interval: Paired bootstrap interval of ``excess_gap``, without correction for the number of segments.
+    """
+
+    segment: str
+    n_holdout: int
+    synthetic: float
+    interval: Interval
+    ceiling: float
+    gap: float
+    gap_interval: Interval
+    excess_gap: float
+    excess_interval: Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +79,7 @@ class FamilyScore:
         gap: ``ceiling - synthetic``.
         gap_interval: Paired bootstrap interval of ``gap``.
         note: What a reader must know about the fits, or "".
+        segments: Scores by segment, the largest excess first; segments that are too small are left out.
     """
 
     family: Family
@@ -64,6 +91,7 @@ class FamilyScore:
     gap: float
     gap_interval: Interval
     note: str
+    segments: tuple[SegmentScore, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +132,7 @@ def train_on_synthetic(
     n_seeds: int = 3,
     n_bootstrap: int = 400,
     confidence: float = 0.95,
+    segments: Sequence[str] = (),
 ) -> UtilityResult:
     """Score models trained on synthetic rows on the real holdout, beside models trained on real rows.
 
@@ -120,6 +149,7 @@ def train_on_synthetic(
         n_seeds: Fits of each boosted model, averaged; the linear model has no seed and is fitted once.
         n_bootstrap: Resamples of the holdout's people.
         confidence: Chance that an interval holds, over the drawing of the holdout alone.
+        segments: Columns whose declared categories (true and false for a boolean) are scored one by one.
 
     Returns:
         A measurement without a verdict; ``not measurable`` where a table lacks the target or has one class of it.
@@ -143,8 +173,9 @@ def train_on_synthetic(
     scores: tuple[FamilyScore, ...] = ()
     if not reason:
         problem = _Problem.encode(with_target, column, features)
-        weights = _bootstrap_weights(holdout.units()[with_target["holdout"].index.to_numpy()], n_bootstrap, rng)
-        scores = tuple(_score_family(problem, family, weights, n_seeds, confidence, rng) for family in families)
+        weights = bootstrap_weights(holdout.units()[with_target["holdout"].index.to_numpy()], n_bootstrap, rng)
+        masks = _segments(train, with_target["holdout"], segments, problem)
+        scores = tuple(_score_family(problem, family, weights, masks, n_seeds, confidence, rng) for family in families)
     return UtilityResult(
         status="not measurable" if reason else "measured",
         reason=reason,
@@ -231,19 +262,43 @@ def _encode_target(frames: Mapping[str, pd.DataFrame], target: Column) -> tuple[
     return codes, len(classes)
 
 
-def _bootstrap_weights(units: npt.NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator) -> Counts:
-    """How often each holdout row occurs in each resample of people, shape (1 + n_bootstrap, n_rows); the first row is all ones."""
-    people, person = np.unique(units.astype(str), return_inverse=True)
-    drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=n_bootstrap)
-    counts = drawn.astype(np.uint16)  # the matrix is the largest thing here: a quarter of its size
-    return np.vstack([np.ones((1, len(units)), dtype=np.uint16), counts[:, person]])
+def segment_columns(table: Table, *, most: int = 12) -> list[str]:
+    """Modelled columns with few declared categories: what a table is cut by where nobody says otherwise."""
+    few = [column for column in table.modelled if column.kind == "boolean" or 2 <= len(column.categories or ()) <= most]
+    return [column.name for column in few if column.name != table.target]
+
+
+def _segments(train: Dataset, holdout: pd.DataFrame, names: Sequence[str], problem: _Problem) -> dict[str, BoolArray]:
+    """Holdout rows by declared category, masks of shape (n_holdout,), where both sides are large enough to be scored."""
+    masks = {}
+    for name in names:
+        column = train.table[name]
+        for category in (False, True) if column.kind == "boolean" else column.categories or ():
+            inside = (holdout[name] == category).fillna(False).to_numpy(dtype=bool)
+            if all(_can_be_scored(problem.targets["holdout"][side], problem.n_classes) for side in (inside, ~inside)):
+                masks[f"{name} = {category}"] = inside
+    return dict(list(masks.items())[:MAX_SEGMENTS])
+
+
+def _can_be_scored(targets: FloatArray, n_classes: int) -> bool:
+    if len(targets) < MIN_SEGMENT_ROWS or not n_classes:
+        return len(targets) >= MIN_SEGMENT_ROWS and len(np.unique(targets)) > 1
+    counts = np.bincount(targets[targets >= 0].astype(int), minlength=n_classes)
+    return int(np.sort(counts)[-2]) >= MIN_CLASS_ROWS
 
 
 def _score_family(
-    problem: _Problem, family: Family, weights: Counts, n_seeds: int, confidence: float, rng: np.random.Generator
+    problem: _Problem,
+    family: Family,
+    weights: Counts,
+    masks: Mapping[str, BoolArray],
+    n_seeds: int,
+    confidence: float,
+    rng: np.random.Generator,
 ) -> FamilyScore:
     """Mean score over the seeds for the three training tables, each with its bootstrap replicates."""
     notes: set[str] = set()
+    by_segment = {name: [np.zeros((2, len(weights))) for _ in ("synthetic", "ceiling")] for name in masks}
     seeds = rng.integers(2**31, size=n_seeds).tolist()  # the same for the three tables, so that their gap is paired
     replicates = {name: np.zeros(len(weights)) for name in ("synthetic", "ceiling", "floor")}
     for name in replicates:
@@ -254,18 +309,46 @@ def _score_family(
             learned = rng.permutation(targets) if name == "floor" else targets
             predictions, note = _fit_predict(problem, family, inputs, learned, seed)
             notes |= {f"{name}: {note}"} if note else set()
-            replicates[name] += _score_in_blocks(problem, predictions, weights) / len(used)
+            replicates[name] += score_in_blocks(problem.targets["holdout"], problem.n_classes, predictions, weights) / len(used)
+            if name != "floor":
+                for segment, mask in masks.items():
+                    by_segment[segment][name == "ceiling"] += _score_sides(problem, predictions, weights, mask) / len(used)
+    segments = [_segment_score(name, int(mask.sum()), *by_segment[name], confidence=confidence) for name, mask in masks.items()]
     gap = replicates["ceiling"] - replicates["synthetic"]
     return FamilyScore(
         family=family,
         synthetic=float(replicates["synthetic"][0]),
-        interval=_interval(replicates["synthetic"], confidence),
+        interval=percentile_interval(replicates["synthetic"], confidence),
         ceiling=float(replicates["ceiling"][0]),
-        ceiling_interval=_interval(replicates["ceiling"], confidence),
+        ceiling_interval=percentile_interval(replicates["ceiling"], confidence),
         floor=float(replicates["floor"][0]),
         gap=float(gap[0]),
-        gap_interval=_interval(gap, confidence),
+        gap_interval=percentile_interval(gap, confidence),
         note="; ".join(sorted(notes)),
+        segments=tuple(sorted(segments, key=lambda segment: -segment.excess_gap)),
+    )
+
+
+def _score_sides(problem: _Problem, predictions: FloatArray, weights: Counts, mask: BoolArray) -> FloatArray:
+    """Scores on the rows of a segment and on all other rows under each row of weights, shape (2, n_weights)."""
+    actual = problem.targets["holdout"]
+    return np.stack([score_in_blocks(actual[side], problem.n_classes, predictions[side], weights[:, side]) for side in (mask, ~mask)])
+
+
+def _segment_score(name: str, n_rows: int, synthetic: FloatArray, ceiling: FloatArray, *, confidence: float) -> SegmentScore:
+    """The figures of one segment from its replicates and those of everyone else, each of shape (2, n_weights)."""
+    gaps = ceiling - synthetic
+    excess = gaps[0] - gaps[1]
+    return SegmentScore(
+        segment=name,
+        n_holdout=n_rows,
+        synthetic=float(synthetic[0, 0]),
+        interval=percentile_interval(synthetic[0], confidence),
+        ceiling=float(ceiling[0, 0]),
+        gap=float(gaps[0, 0]),
+        gap_interval=percentile_interval(gaps[0], confidence),
+        excess_gap=float(excess[0]),
+        excess_interval=percentile_interval(excess, confidence),
     )
 
 
@@ -274,12 +357,6 @@ def _training_rows(problem: _Problem, table: str) -> tuple[FloatArray, FloatArra
     inputs, targets = problem.inputs[table], problem.targets[table]
     known = targets >= 0 if problem.n_classes else np.ones(len(targets), dtype=bool)
     return inputs[known], targets[known]
-
-
-def _interval(replicates: FloatArray, confidence: float) -> Interval:
-    """Percentile interval of the resamples; a resample without both classes says nothing and is left out."""
-    low, high = np.nanquantile(replicates[1:], [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def _fit_predict(problem: _Problem, family: Family, inputs: FloatArray, targets: FloatArray, seed: int) -> tuple[FloatArray, str]:
@@ -329,73 +406,3 @@ def _linear(problem: _Problem) -> Any:
     one_hot = OneHotEncoder(handle_unknown="ignore", max_categories=_MAX_ONE_HOT)
     encoder = make_column_transformer((scaled, np.flatnonzero(~problem.is_category)), (one_hot, np.flatnonzero(problem.is_category)))
     return make_pipeline(encoder, LogisticRegression(max_iter=1_000) if problem.n_classes else Ridge())
-
-
-def _score_in_blocks(problem: _Problem, predictions: FloatArray, weights: Counts) -> FloatArray:
-    """``_score`` over all resamples, so many at a time that a block of weights stays near 32 MiB."""
-    at_once = max(1, _BLOCK_CELLS // weights.shape[1])
-    starts = range(0, len(weights), at_once)
-    return np.concatenate([_score(problem, predictions, weights[start : start + at_once].astype(np.float64)) for start in starts])
-
-
-def _score(problem: _Problem, predictions: FloatArray, weights: FloatArray) -> FloatArray:
-    """The metric under each row of weights, shape (n_weights,)."""
-    actual = problem.targets["holdout"]
-    if not problem.n_classes:
-        return r_squared(actual, predictions[:, 0], weights)
-    scored = range(1, 2) if problem.n_classes == 2 else range(problem.n_classes)
-    per_class = [
-        roc_auc(predictions[:, code], actual == code, weights) for code in scored if 0 < np.count_nonzero(actual == code) < len(actual)
-    ]
-    stacked = np.vstack(per_class)
-    measured = ~np.isnan(stacked)
-    total = np.where(measured, stacked, 0.0).sum(axis=0)
-    mean: FloatArray = np.divide(total, measured.sum(axis=0), out=np.full(len(total), np.nan), where=measured.any(axis=0))
-    return mean
-
-
-def roc_auc(scores: FloatArray, positive: BoolArray, weights: FloatArray) -> FloatArray:
-    """Area under the ROC curve under each row of weights: the chance that a positive outranks a negative, ties one half.
-
-    Args:
-        scores: Shape (n_rows,); higher means "more likely positive".
-        positive: Shape (n_rows,).
-        weights: Row weights, 0 or more, shape (n_weights, n_rows).
-
-    Returns:
-        Shape (n_weights,), in [0, 1]; NaN where positives or negatives have no weight.
-
-    >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]), np.ones((1, 4)))
-    array([0.875])
-    """
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    first_of_tie = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    positives = np.add.reduceat(weights[:, order] * positive[order], first_of_tie, axis=1)  # (n_weights, n_distinct)
-    negatives = np.add.reduceat(weights[:, order] * ~positive[order], first_of_tie, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    area: FloatArray = np.divide((positives * below).sum(axis=1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-    return area
-
-
-def r_squared(actual: FloatArray, predicted: FloatArray, weights: FloatArray) -> FloatArray:
-    """Share of the variance explained under each row of weights.
-
-    Args:
-        actual: Shape (n_rows,).
-        predicted: Shape (n_rows,).
-        weights: Row weights, 0 or more, shape (n_weights, n_rows).
-
-    Returns:
-        Shape (n_weights,), in (-inf, 1]; NaN where the weighted values do not vary.
-
-    >>> r_squared(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0]), np.ones((1, 3)))
-    array([0.])
-    """
-    mean = weights @ actual / weights.sum(axis=1)
-    residual = weights @ (actual - predicted) ** 2
-    # around the weighted mean directly: the difference of squares cancels for dates
-    spread = (weights * (actual - mean[:, None]) ** 2).sum(axis=1)
-    unexplained: FloatArray = np.divide(residual, spread, out=np.full(len(weights), np.nan), where=spread > 0)
-    return 1.0 - unexplained

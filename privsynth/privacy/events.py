@@ -103,6 +103,23 @@ class PartitionSelection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaussianPartitionSelection:
+    """Discrete Gaussian counts of keys, shown above a threshold: rho = 1 / (2 noise_multiplier^2), delta split off first.
+
+    ``delta`` bounds the chance that any key which one person alone has is shown; but for that event the output is a function of noisy
+    counts of the keys that others have too: delta-approximate rho-zCDP (Bun & Steinke 2016, arXiv:1605.02065, Definition 8.1).
+    """
+
+    noise_multiplier: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        _require_positive("noise_multiplier", self.noise_multiplier)
+        _require_positive("delta", self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PoissonSampledGaussian:
     """DP-SGD: ``steps`` Gaussian releases, each on an independent Poisson sample of people."""
 
@@ -135,6 +152,7 @@ Event = (
     | Laplace
     | ExponentialMechanism
     | PartitionSelection
+    | GaussianPartitionSelection
     | PoissonSampledGaussian
     | NonPrivate
     | Internal
@@ -146,6 +164,7 @@ _EVENT_TYPES: tuple[type[Any], ...] = (
     Laplace,
     ExponentialMechanism,
     PartitionSelection,
+    GaussianPartitionSelection,
     PoissonSampledGaussian,
     NonPrivate,
     Internal,

@@ -4,6 +4,11 @@ Counts get exact discrete noise and selections an exact noisy maximum, both by O
 operating system (Mironov 2012 shows why floating-point noise on released values is not private). Coins for
 the split come from the operating system too. Nothing here can be seeded: reproducible noise can be
 subtracted. Tests pass a fake ``NoiseSource`` instead.
+
+Training a network by DP-SGD is the one exception to exact noise: its gradients are no integers. ``normals`` are floating-point numbers,
+from AES-256 in counter mode under a fresh key of the operating system. Each is the sum of several draws, so that recovering the bits behind one
+takes solving for all of them (Holohan & Braghin 2021, arXiv:2107.10138), and its user puts the noisy sum on a grid. What is left of
+the risk is said where such a figure is printed.
 """
 
 from __future__ import annotations
@@ -20,6 +25,12 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+NORMAL_DRAWS = 4
+"""Independent normal draws that are summed for one value of ``normals``."""
+
+NORMAL_CHUNK = 2**16
+"""Values of ``normals`` that are made at once: their temporary arrays stay in the cache."""
 
 SCORE_GRID = 2.0**-10
 """Scores of a selection are rounded to this grid, so that the released index depends on exact integers only."""
@@ -45,6 +56,10 @@ class NoiseSource(Protocol):
 
     def coins(self, n: int, rate: float) -> BoolArray:
         """``n`` independent coins that show True with probability ``rate``, shape (n,)."""
+        ...
+
+    def normals(self, n: int) -> FloatArray:
+        """``n`` independent standard normal values for DP-SGD, shape (n,)."""
         ...
 
 
@@ -74,6 +89,21 @@ class SystemNoise:
         """Coins from 64 bits of the operating system each; the rate is exact to 2**-53."""
         bits = np.frombuffer(secrets.token_bytes(8 * n), dtype=np.uint64)
         return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53 < rate)
+
+    def normals(self, n: int) -> FloatArray:
+        """Sums of ``NORMAL_DRAWS`` Box-Muller values over the root of their number, from a stream under a fresh key."""
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        stream = Cipher(algorithms.AES256(secrets.token_bytes(32)), modes.CTR(bytes(16))).encryptor()
+        values = np.empty(n)
+        for start in range(0, n, NORMAL_CHUNK):
+            size = min(NORMAL_CHUNK, n - start)
+            uniform = np.frombuffer(stream.update(bytes(8 * NORMAL_DRAWS * 2 * ((size + 1) // 2))), dtype=np.uint64)
+            pairs = ((uniform >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(NORMAL_DRAWS, 2, -1)
+            radius, angle = np.sqrt(-2 * np.log1p(-pairs[:, 0])), 2 * np.pi * pairs[:, 1]
+            both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)  # (draws, size or size + 1)
+            values[start : start + size] = both.sum(axis=0)[:size] / math.sqrt(NORMAL_DRAWS)
+        return values
 
 
 def _apply(measurement: Callable[[list[int]], list[int]], counts: IntArray) -> IntArray:

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from privsynth.audit.base import AuditResult, AuditRun
+from privsynth.audit.epsilon_bounds import EPSILON_BOUND, GUARANTEE_CONTRADICTED
 from privsynth.errors import PlanError
 from privsynth.privacy.accounting import Total, ceil_text
 from privsynth.release import Verdict
@@ -37,20 +38,6 @@ CRITERIA: Mapping[str, tuple[str, ...]] = {
     "attribute inference": ("guesses right, in excess of control",),
 }
 """The attacks behind the three criteria of Opinion 05/2014, and their figures that are judged by the whole interval."""
-
-BANNED_WORDS = (
-    "anonymous",
-    "anonymized",
-    "anonymised",
-    "safe",
-    "zero risk",
-    "no risk",
-    "compliant",
-    "certified",
-    "guaranteed",
-    "risk-free",
-)
-"""Words that no report may use of a release: they are conclusions that a person has to draw. Tested over every edition."""
 
 
 class _Section(BaseModel):
@@ -253,6 +240,8 @@ def _attack(policy: Policy, result: AuditResult, n_tests: int) -> Judgement:
     figures = [figure for figure in (result.value, result.p_value, *(result.interval or ())) if figure is not None]
     if not all(map(math.isfinite, figures)):
         return Judgement(subject=subject, light="inconclusive", reason="the figure is not a finite number")
+    if result.metric == EPSILON_BOUND:
+        return _lower_bound(result)
     limit, largest = _interval_limit(policy, result), policy.criteria.largest_excess
     if limit is not None and result.interval is not None:
         return _by_interval(subject, result.interval, limit)
@@ -271,8 +260,22 @@ def _attack(policy: Policy, result: AuditResult, n_tests: int) -> Judgement:
     )
 
 
+def _lower_bound(result: AuditResult) -> Judgement:
+    """Whether what the release betrays at least is more than what it claims to betray at most."""
+    claimed, power = result.details["claimed_epsilon"], result.details["power"]
+    sure = f"at {result.confidence:.0%} confidence"
+    if result.details["contradicts"]:
+        reason = f"{GUARANTEE_CONTRADICTED}: epsilon is at least {result.value:.3g} {sure}, which is above the claimed {claimed:.3g}"
+        return Judgement(subject=result.key, light="fail", reason=reason)
+    reach = f"a perfect attacker on what is claimed would have shown about {power:.2g}, a copy of everyone {result.ceiling:.2g}"
+    reason = f"the claimed {claimed:.3g} is not contradicted {sure}: epsilon is at least {result.value:.2g}; {reach}"
+    return Judgement(subject=result.key, light="pass", reason=reason)
+
+
 def _may_be_missing(policy: Policy, result: AuditResult) -> bool:
-    """Whether the policy does without a figure on the most isolated tenth, which small holdouts cannot give."""
+    """Whether the policy does without a figure: on the most isolated tenth, which small holdouts cannot give, or against no claim."""
+    if result.metric == EPSILON_BOUND and result.status == "measured" and "claimed_epsilon" not in result.details:
+        return True
     is_tenth = result.population == "vulnerable tenth"
     return is_tenth and result.status == "not measurable" and not policy.membership.vulnerable_tenth_required
 

@@ -11,70 +11,64 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from privsynth import __version__
+from privsynth.audit.attacks import BLANKS
 from privsynth.audit.base import AuditResult, AuditRun, ControlResult
+from privsynth.audit.commitment import reuse_note
+from privsynth.audit.one_run import ONE_RUN
 from privsynth.privacy.accounting import Total, ceil_text
 from privsynth.privacy.events import to_json
-from privsynth.release import Release
+from privsynth.release import Release, Verdict
+from privsynth.report import legal, wording
+from privsynth.report.components import bill_of_materials
+from privsynth.report.findings import criteria, verdict_sentence
 from privsynth.report.policy import Judgement, Policy, verdict
+from privsynth.report.spending import steps
+from privsynth.schema import Source
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised when a key changes its meaning or goes; ``summary.schema.json`` describes this version."""
 
 VENDOR_KEYS = (
     "schema_version",
     "tool",
+    "made_on",
     "event_id",
     "dataset",
     "guarantee",
     "ledger_head",
     "columns",
+    "fact_sources",
     "policy",
     "methods",
+    "scenarios",
+    "tested",
+    "not_tested",
     "outside_the_guarantee",
     "does_not_show",
     "human_items",
+    "signing",
     "notes",
+    "components",
 )
 """What the vendor edition takes over unchanged from the internal one; tested as an allow-list."""
-
-OUTSIDE = ("the overall verdict (one bit)", "that this release exists at all; attempts are counted in the ledger")
-"""What reaches the recipient and is not covered by epsilon."""
-
-DOES_NOT_SHOW = (
-    "That nobody can be re-identified: tests can find a leak, they cannot show that there is none.",
-    "What an attacker with other data about the same people could learn by combining it.",
-    "That statistics of groups are harmless: what is true of a group is kept on purpose, and may be sensitive.",
-)
-
-HUMAN_ITEMS = (
-    "The declared bounds, categories and maps come from public knowledge, not from looking at the data.",
-    "The privacy unit is right: one person has one id in this dataset.",
-    "The policy's limits were set by the organisation (the shipped values are examples).",
-    "The purpose, the recipient and the contract with the recipient are in order.",
-    "The legal assessment was made by a person: this report is evidence for it, not its result.",
-)
-
-METHODS = (
-    "Split by person with independent coins before anything is fitted; held-out people are never used for fitting.",
-    "Each mechanism is reserved in the ledger before it runs; one accountant adds all of them up.",
-    "Exact replay, unique-combination replay and nearest-neighbour replay of all training records against all held-out records.",
-    "Membership inference by distance, calibrated neighbours, marginal densities and a classifier, for all and the most isolated tenth.",
-    "Singling out, linkability and attribute inference, each against held-out people and against guessing.",
-    "The same attacks on releases with a known leak and on releases without any, made of the same records.",
-    "The verdict is the worst judgement; what was skipped or could not be measured counts as inconclusive.",
-)
 
 
 def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) -> dict[str, Any]:
     """The internal edition as a plain dict."""
     measured = release.measurements
     plan = release.plan
+    light, limits, listed = verdict(judgements), policy.thresholds(), columns(release)
+    reasons = [asdict(judgement) for judgement in judgements]
+    attacks = audit(measured.audit, {judgement.subject: judgement.light for judgement in judgements})
+    traces = dict(measured.pii_replay)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "edition": "internal",
         "tool": {"name": "privsynth", "version": __version__},
+        "made_on": release.made_on,
         "event_id": release.event_id,
         "dataset": {
             "name": plan["dataset"]["name"],
@@ -86,33 +80,58 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
             "synthetic_rows": {name: len(frame) for name, frame in release.tables.items()},
             "engine": plan["synthesis"]["tables"],
         },
-        "verdict": {"light": verdict(judgements), "reasons": [asdict(judgement) for judgement in judgements]},
+        "verdict": {"light": light, "sentence": verdict_sentence(light, reasons, attacks, traces), "reasons": reasons},
         "guarantee": guarantee(release),
         "ledger_head": release.ledger_head,
-        "columns": columns(release),
-        "policy": {"version": policy.version, "label": policy.label, "sha256": policy.sha256, "limits": policy.thresholds()},
-        "methods": list(METHODS),
-        "outside_the_guarantee": list(OUTSIDE),
-        "does_not_show": list(DOES_NOT_SHOW),
-        "human_items": list(HUMAN_ITEMS),
+        "columns": listed,
+        "fact_sources": fact_sources(listed),
+        "policy": {"version": policy.version, "label": policy.label, "sha256": policy.sha256, "limits": limits},
+        "methods": list(wording.METHODS),
+        "scenarios": [dict(scenario) for scenario in wording.SCENARIOS],
+        "tested": [{"attack": blank.audit, "holds": blank.threat_model, "question": blank.question} for blank in (*BLANKS, ONE_RUN)],
+        "not_tested": list(wording.NOT_TESTED),
+        "outside_the_guarantee": list(wording.OUTSIDE),
+        "does_not_show": list(wording.DOES_NOT_SHOW),
+        "human_items": list(wording.HUMAN_ITEMS),
+        "signing": {"meaning": list(wording.SIGNING), "at_grey": list(wording.AT_GREY), "at_red": list(wording.AT_RED)},
         "notes": list(release.notes),
-        "audit": audit(measured.audit),
-        "traces": dict(measured.pii_replay),
+        "components": [dict(component) for component in bill_of_materials()],
+        "audit": attacks,
+        "criteria": criteria(attacks["results"], limits),
+        "traces": traces,
         "fidelity": measured.fidelity.to_json(),
         "utility": measured.utility.to_json() if measured.utility else None,
+        "breadth": measured.breadth.to_json(),
+        "protocol": protocol(release),
         "pii_scan": json.loads(measured.pii_scan.to_json()),
         "counts": {"people": dict(measured.people), "rows": dict(measured.rows), "clipped": dict(measured.clipped)},
         "attempts": release.balance.attempts,
         "seconds": round(release.seconds, 1),
     }
     finite: dict[str, Any] = _finite(summary)
-    return finite
+    return {**finite, "legal": legal.tables(finite)}
+
+
+def protocol(release: Release) -> dict[str, Any]:
+    """What was promised before training, how often these people's held-out part has judged, and the worst attack; internal."""
+    run, opening = release.measurements.audit, release.opening
+    worst = run.worst
+    return {
+        "commitment": asdict(opening.commitment) if opening else None,
+        "attacks": list(opening.attacks) if opening else [],
+        "holdout_uses": release.holdout_uses,
+        "note": reuse_note(release.holdout_uses),
+        "worst_attack": None
+        if worst is None
+        else {"key": worst[0], "p_value": worst[1], "n_tests": sum(result.p_value is not None for result in run.results)},
+    }
 
 
 def vendor(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The vendor edition of a summary: an allow-list, and the verdict without its reasons."""
     bit = "pass" if summary["verdict"]["light"] == "pass" else "not passed"
-    return {"edition": "vendor", "verdict": {"light": bit}, **{key: summary[key] for key in VENDOR_KEYS}}
+    edition = {"edition": "vendor", "verdict": {"light": bit}, **{key: summary[key] for key in VENDOR_KEYS}}
+    return {**edition, "legal": legal.tables(edition)}  # the evidence of this edition, not the internal one's
 
 
 def guarantee(release: Release) -> dict[str, Any]:
@@ -125,6 +144,7 @@ def guarantee(release: Release) -> dict[str, Any]:
         "relation": "add or remove one person",
         "sentence": sentence(cost, insecure=release.insecure),
         "touches": [to_json(touch) for touch in release.touches],
+        "steps": steps(release.touches, cost.delta) if formal else [],
     }
     if formal:
         value |= {
@@ -159,17 +179,38 @@ def sentence(cost: Total, *, insecure: bool) -> str:
     )
 
 
+def handing_over(light: Verdict, *, formal: bool, insecure: bool = False) -> str:
+    """Whether a release folder may go to its recipient, as far as a program can say.
+
+    >>> handing_over("pass", formal=True)
+    'vendor edition: may be handed over'
+    """
+    if insecure:
+        return "insecure, for benchmarks only: not to be handed over"
+    if light == "fail":
+        return "a judgement failed: not to be handed over"
+    if light == "inconclusive":
+        return "inconclusive: not to be handed over unless a person who may do so decides what was left open"
+    return (
+        "vendor edition: may be handed over"
+        if formal
+        else "no formal guarantee: not to be handed over unless a person who may do so decides it"
+    )
+
+
 def odds(cost: Total) -> str:
     """What epsilon means for one guess, in plain words.
 
     A guess with prior 1/2 ends at most at e^epsilon / (1 + e^epsilon), up to delta (Wasserman & Zhou 2010, arXiv:0811.2501, Section 2.2).
     """
     best = 1 / (1 + math.exp(-cost.epsilon))
+    rare = 1 / (1 + 999 * math.exp(-cost.epsilon))
     # Rounded up, and never to certainty: 99.33 % becomes 99.4 %.
     shown = "almost 100 %" if best > 0.999 else f"{math.ceil(best * 100)} %" if best < 0.99 else f"{math.ceil(best * 1000) / 10:g} %"
     return (
         "Someone who knows everything but one person's data, and thinks it as likely as not that the person is in the dataset, "
-        f"can be at most {shown} sure after seeing the release (but for a chance of delta = {cost.delta:g})."
+        f"can be at most {shown} sure after seeing the release (but for a chance of delta = {cost.delta:g}). "
+        f"Whoever begins with odds of 1 in 1,000 ends with at most {min(math.ceil(1000 * rare), 999)} in 1,000."
     )
 
 
@@ -205,21 +246,41 @@ def _fate(name: str, pii: str | None, kind: str, release: Release) -> str:
     return "synthesized"
 
 
-def audit(run: AuditRun) -> dict[str, Any]:
-    """Attacks, controls and floors as plain JSON."""
+def fact_sources(listed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many facts of the modelled columns are declared, public, bought (dp) or read off the data."""
+    counts = dict.fromkeys(get_args(Source), 0)
+    for column in listed:
+        for source in (column["model"] or {"sources": {}})["sources"].values():
+            counts[source] += 1
+    return counts
+
+
+def audit(run: AuditRun, lights: Mapping[str, str]) -> dict[str, Any]:
+    """Attacks, controls and floors as plain JSON.
+
+    Args:
+        run: What was measured.
+        lights: The policy's light by the key of a result; results that were not judged have none.
+    """
     return {
         "alpha": run.alpha,
         "seconds": round(run.seconds, 1),
         "notes": list(run.notes),
         "floors": dict(run.floors),
         "noisy_floors": dict(run.noisy_floors),
-        "results": [_result(result) for result in run.results],
+        "results": [{**_result(result), "light": lights.get(result.key)} for result in run.results],
         "controls": [_control(control) for control in run.controls],
     }
 
 
 def _result(result: AuditResult) -> dict[str, Any]:
     return {**asdict(result), "key": result.key, "seconds": round(result.seconds, 2)}
+
+
+def _control_result(result: AuditResult) -> dict[str, Any]:
+    """Without the points of its curve: one for each control would be most of the file."""
+    plain = _result(result)
+    return {**plain, "details": {name: value for name, value in plain["details"].items() if name != "roc"}}
 
 
 def _control(control: ControlResult) -> dict[str, Any]:
@@ -229,7 +290,7 @@ def _control(control: ControlResult) -> dict[str, Any]:
         "planted_share": control.planted_share,
         "behaved": control.behaved,
         "flagged_by": list(control.flagged_by),
-        "results": [_result(result) for result in control.results],
+        "results": [_control_result(result) for result in control.results],
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from privsynth.audit.breadth import diversity, group_rates, release_linkage, row_contamination, text_contamination
+from privsynth.audit.breadth import diversity, group_rates, row_contamination, text_contamination
 from privsynth.dataset import Dataset
 from privsynth.errors import AuditError
 from privsynth.schema import Column, Schema, Table
@@ -102,15 +102,3 @@ def test_contaminated_texts_share_eight_words_whatever_their_signs():
     copied, seven = text_contamination(released, sets)
     assert (copied.shared, copied.n) == (1, 2)
     assert seven.shared == 0
-
-
-def test_releases_that_share_people_are_linked_and_others_are_not():
-    rng = np.random.default_rng(6)
-    shared, first, second, control = people(60, rng), people(400, rng), people(400, rng), people(460, rng)
-    joined = [dataset(pd.concat([part, shared], ignore_index=True), "synthetic") for part in (first, second)]
-    linked = release_linkage(*joined, dataset(control, "synthetic"), rng=rng)
-    assert linked.p_value < 1e-6
-    assert linked.details["equal_rows"] == 60
-    apart = release_linkage(dataset(first, "synthetic"), dataset(second, "synthetic"), dataset(control, "synthetic"), rng=rng)
-    assert apart.p_value > 0.01
-    assert apart.audit == "release linkage"

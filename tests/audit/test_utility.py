@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from privsynth.audit.utility import r_squared, roc_auc, train_on_synthetic
+from privsynth.audit.scoring import r_squared, roc_auc, score
+from privsynth.audit.utility import segment_columns, train_on_synthetic
 from privsynth.dataset import Dataset, benchmark_split, conform
 from privsynth.errors import AuditError
 from privsynth.schema import Column, Schema, Table
@@ -125,8 +126,8 @@ def test_positive_control_shuffled_columns_lose_the_signal(family, target, no_in
 
 
 def test_train_itself_has_no_gap():
-    for score in measure(TRAIN, "left", families=("boosting", "linear"), n_seeds=1).scores:
-        assert (score.gap, score.gap_interval) == (0.0, (0.0, 0.0))
+    for family in measure(TRAIN, "left", families=("boosting", "linear"), n_seeds=1).scores:
+        assert (family.gap, family.gap_interval) == (0.0, (0.0, 0.0))
 
 
 def test_linear_score_agrees_with_scikit_learn():
@@ -144,13 +145,14 @@ def test_linear_score_agrees_with_scikit_learn():
 def test_three_classes_are_averaged_one_against_the_rest():
     from sklearn.metrics import roc_auc_score
 
-    from privsynth.audit.utility import _fit_predict, _Problem, _score
+    from privsynth.audit.utility import _fit_predict, _Problem
 
     frames = {"train": TRAIN.frame, "synthetic": OTHERS.frame, "holdout": HOLDOUT.frame}
     problem = _Problem.encode(frames, TRAIN.table["grade"], [TRAIN.table["size"], TRAIN.table["group"]])
     predictions, _ = _fit_predict(problem, "linear", problem.inputs["train"], problem.targets["train"], 0)
     expected = roc_auc_score(problem.targets["holdout"], predictions, multi_class="ovr", average="macro")
-    assert _score(problem, predictions, np.ones((1, len(predictions))))[0] == pytest.approx(expected)
+    actual = problem.targets["holdout"]
+    assert score(actual, problem.n_classes, predictions, np.ones((1, len(predictions))))[0] == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -272,5 +274,67 @@ def test_adult_gives_the_published_ceiling():
 
 def test_blocks_of_resamples_give_the_same_result(monkeypatch):
     whole = measure(OTHERS, "left", n_seeds=1)
-    monkeypatch.setattr("privsynth.audit.utility._BLOCK_CELLS", 7 * len(HOLDOUT.frame))
+    monkeypatch.setattr("privsynth.audit.scoring._BLOCK_CELLS", 7 * len(HOLDOUT.frame))
     assert measure(OTHERS, "left", n_seeds=1) == whole
+
+
+def grouped(n: int, seed: int, *, broken: bool = False) -> pd.DataFrame:
+    """Two groups with the same signal; in ``broken`` the smaller one's target is shuffled."""
+    frame = people(n, seed).drop(columns=["grade", "cost"])
+    rng = np.random.default_rng(seed)
+    frame["plan"] = rng.choice(["basic", "plus"], n, p=[0.7, 0.3])
+    if broken:
+        inside = (frame["plan"] == "plus").to_numpy()
+        # The group's signal is turned around, so that what is learned of it is wrong, not only missing.
+        frame.loc[inside, "left"] = np.where(frame.loc[inside, "left"] == "yes", "no", "yes")
+    return frame
+
+
+def with_plans(frame: pd.DataFrame, role: str) -> Dataset:
+    plain = dataset(frame, role)
+    columns = [
+        Column(name="plan", kind="categorical", categories=("basic", "plus", "rare")) if column.name == "plan" else column
+        for column in plain.table.columns
+    ]
+    table = plain.table.with_columns(columns)
+    return Dataset(tables={"t": plain.frame}, schema=Schema(tables=(table,), privacy_unit="row"), role=role)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_segment_that_the_release_serves_badly_is_seen(broken):
+    """Boosting can learn one group apart from the other; intervals at 95 %, fixed seeds."""
+    train, holdout = with_plans(grouped(1500, 11), "train"), with_plans(grouped(1500, 12), "holdout")
+    release = with_plans(grouped(1500, 13, broken=broken), "synthetic")
+    result = measure(release, "left", train=train, holdout=holdout, families=("boosting",), n_seeds=1, segments=("plan", "member"))
+    (family,) = result.scores
+    segments = {segment.segment: segment for segment in family.segments}
+    assert set(segments) == {"plan = basic", "plan = plus", "member = True", "member = False"}
+    plus = segments["plan = plus"]
+    assert plus.n_holdout == int((holdout.frame["plan"] == "plus").sum())
+    if broken:
+        assert family.segments[0] == plus
+        assert plus.excess_interval[0] > 0.1
+        assert segments["plan = basic"].excess_interval[1] < 0
+    else:
+        assert all(segment.excess_interval[0] < 0.1 for segment in family.segments)
+    assert json.dumps(result.to_json())
+
+
+def test_a_segment_score_is_the_score_on_its_rows_alone():
+    train, release = with_plans(grouped(900, 14), "train"), with_plans(grouped(900, 15), "synthetic")
+    holdout = with_plans(grouped(900, 16), "holdout")
+    inside = (holdout.frame["plan"] == "plus").to_numpy()
+    (family,) = measure(release, "left", train=train, holdout=holdout, segments=("plan",)).scores
+    segment = next(one for one in family.segments if one.segment == "plan = plus")
+    (alone,) = measure(release, "left", train=train, holdout=holdout.select(inside, role="holdout")).scores
+    assert segment.synthetic == pytest.approx(alone.synthetic)
+    assert segment.gap == pytest.approx(alone.gap)
+    (rest,) = measure(release, "left", train=train, holdout=holdout.select(~inside, role="holdout")).scores
+    assert segment.excess_gap == pytest.approx(alone.gap - rest.gap)
+
+
+def test_segments_that_cannot_be_scored_are_left_out():
+    train, holdout = with_plans(grouped(900, 17), "train"), with_plans(grouped(120, 18), "holdout")
+    (family,) = measure(train, "left", train=train, holdout=holdout, segments=("plan",)).scores
+    assert [segment.segment for segment in family.segments] == []  # one side has fewer than 50 rows
+    assert segment_columns(train.table) == ["member", "left", "plan"]

@@ -48,3 +48,20 @@ def test_noise_keeps_the_shape():
 def test_coins_of_rate_zero_and_one_are_certain():
     assert not SystemNoise().coins(100, 0.0).any()
     assert SystemNoise().coins(100, 1.0).all()
+
+
+@pytest.mark.statistical
+def test_normals_follow_the_normal_law():
+    """Kolmogorov-Smirnov over 100,000 values and the fourth moment; false-alarm rate 1e-6 each."""
+    from scipy.stats import kstest
+
+    values = SystemNoise().normals(100_001)
+    assert len(values) == 100_001
+    assert kstest(values, "norm").pvalue > 1e-6
+    assert abs((values**4).mean() - 3) < 4.9 * np.sqrt(96 / len(values))
+
+
+def test_normals_are_fresh_and_not_repeated_between_chunks(monkeypatch):
+    monkeypatch.setattr("privsynth.privacy.noise.NORMAL_CHUNK", 8)
+    values = np.concatenate([SystemNoise().normals(50), SystemNoise().normals(50)])
+    assert len(np.unique(values)) == 100

@@ -5,26 +5,34 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pandas as pd
 
 from privsynth.audit.attacks import BLANKS
 from privsynth.audit.base import AuditResult, AuditRun, ControlResult
-from privsynth.audit.fidelity import FidelityResult, MarginalDistance, OrderDistance
+from privsynth.audit.breadth import Breadth, Contamination, Coverage, Diversity, GroupRate
+from privsynth.audit.commitment import Opening
+from privsynth.audit.fidelity import FidelityResult, MarginalDistance, MarginalShares, OrderDistance
 from privsynth.audit.utility import FamilyScore, UtilityResult
 from privsynth.pii.columns import ColumnFinding, ScanReport
 from privsynth.privacy import DiscreteGaussian, Internal, Touch
 from privsynth.privacy.accounting import Total
 from privsynth.privacy.ledger import Balance
 from privsynth.release import Measurements, Release
+from privsynth.report.policy import CRITERIA
 from privsynth.schema import Column, Schema, Table
 from privsynth.tabular.base import ColumnReport
 
 EXACT = {"train": 70_001, "holdout": 70_003, "tuning": 70_009, "train rows": 70_019, "clipped": 70_037, "traces": 70_039, "distinct": 70_051,
-         "matched": 70_061, "rows left out": 70_067, "clipped cells": 70_079, "attempts": 70_099, "n": 70_111, "scan rows": 70_117}  # fmt: skip
+         "matched": 70_061, "rows left out": 70_067, "clipped cells": 70_079, "attempts": 70_099, "n": 70_111, "scan rows": 70_117, "uses": 70_121}  # fmt: skip
 """Counts read off the private data: primes that nothing else in a report equals."""
 
 SECRET_FIGURES = (0.612345, 0.712345, 0.812345, 0.912345)
 """An attack's value, a distance, a utility score, a p-value: internal figures."""
+
+
+OPENING = Opening.of(np.array([True, False]), ["exact replay"], "ab" * 32)
+"""Opens a commitment: its nonce is for a reviewer only."""
 
 
 def result(metric="AUC", *, status="measured", value=0.5, interval=(0.49, 0.51), p_value=None, **changes) -> AuditResult:
@@ -47,7 +55,8 @@ def result(metric="AUC", *, status="measured", value=0.5, interval=(0.49, 0.51),
 
 def replayed(p_value=0.5, **changes) -> AuditResult:
     """One replay attack's result."""
-    return result("people replayed", audit="exact replay", interval=None, p_value=p_value, **changes)
+    usual = {"audit": "exact replay", "interval": None, "details": {"train_matched": 3, "holdout_matched": 1}, "control": 0.0}
+    return result("people replayed", p_value=p_value, **(usual | changes))
 
 
 def control(kind="positive", *, flagged=True, results=None) -> ControlResult:
@@ -71,6 +80,33 @@ def run(*results, controls=None, floors=None) -> AuditRun:
         alpha=0.01,
         seconds=1.0,
     )
+
+
+def full_run(*, worst: float = 0.5) -> AuditRun:
+    """Every kind of attack with the details that plots are drawn from; ``worst`` is the area under the curve of the last one."""
+    curve = [[0.001, 0.002], [0.01, 0.012], [0.1, 0.11], [1.0, 1.0]]
+    areas = [
+        result(audit=name, value=value, interval=(value - 0.02, value + 0.02), details={"roc": curve})
+        for name, value in (("distance membership", 0.5), ("calibrated membership", worst))
+    ]
+    rate = result("TPR at 1.0% FPR", value=0.012, interval=(0.007, 0.019), control=0.01)
+    tenth = result("AUC in excess of control", population="vulnerable tenth", value=0.01, interval=(-0.03, 0.05), control=0.5)
+    group = result("AUC in excess of control, worst declared subgroup", value=0.02, interval=(-0.01, 0.06), control=0.5)
+    criteria = [
+        result(metrics[0], audit=name, value=0.004, interval=(-0.01, 0.02), control=0.1, p_value=0.5) for name, metrics in CRITERIA.items()
+    ]
+    nearest = replayed(
+        audit="nearest-neighbour-rank replay",
+        value=0.6,
+        interval=(0.3, 0.9),
+        control=0.5,
+        details={
+            "train_among_nearest": {"10 by distance": 6, "50 by distance": 26, "10 by ratio": 5, "50 by ratio": 24},
+            "nearest_people": 10,
+        },
+    )
+    bound = result("epsilon lower bound", audit="one-run lower bound", value=0.4, interval=None, ceiling=3.1, control=0.0)
+    return run(replayed(), nearest, *areas, rate, tenth, group, *criteria, bound)
 
 
 def grey_run() -> AuditRun:
@@ -110,6 +146,7 @@ def release(
             pairs=(),
             n_train=EXACT["train rows"],
             n_synthetic=1,
+            shares=(MarginalShares(column=column, numeric=False, train=(0.6, 0.4), synthetic=(0.55, 0.45)),),
         ),
         utility=UtilityResult(
             status="measured",
@@ -124,6 +161,23 @@ def release(
         )
         if utility
         else None,
+        breadth=Breadth(
+            rates=(
+                GroupRate(
+                    group=f"{column} = a",
+                    outcome="active = True",
+                    train=SECRET_FIGURES[0],
+                    synthetic=0.4,
+                    interval=(-0.3, -0.1),
+                    n_train=EXACT["train rows"],
+                    n_synthetic=1,
+                ),
+            ),
+            diversity=Diversity(
+                columns=(Coverage(column=column, values=1.0, rare=0.0),), repeated=0.0, repeated_of_train=SECRET_FIGURES[1]
+            ),
+            contamination=(Contamination(name="test.csv", shared=EXACT["matched"], n=EXACT["n"], interval=(0.1, 0.9)),),
+        ),
         pii_scan=ScanReport(
             findings=(
                 ColumnFinding(
@@ -166,5 +220,8 @@ def release(
         ledger_head="ab" * 32,
         measurements=measured,
         insecure=insecure,
+        holdout_uses=EXACT["uses"],
+        opening=OPENING,
+        made_on="2026-11-20",
         notes=notes,
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import html.parser
 import json
+import re
 from dataclasses import replace
 
 import pytest
-from report_fakes import grey_run, release, run
+from report_fakes import full_run, grey_run, release, run
 from test_summary import build
 
 from privsynth.audit.attacks import BLANKS
 from privsynth.errors import ReleaseError
-from privsynth.report import summary
+from privsynth.report import plots, summary
 from privsynth.report.render import render
 from privsynth.report.stored import rendered
 
@@ -69,9 +70,34 @@ def test_a_page_is_well_formed_and_loads_nothing(edition, changes):
     assert not {"script", "img", "link", "iframe", "object", "form"} & set(page.tags)
     for name, value in page.attributes:
         assert not name.startswith("on")
-        assert name not in ("src", "href"), value
-    assert "url(" not in text
+        assert name != "src", value
+        assert not name.endswith("href") or (value or "").startswith("#"), value
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
     assert "@import" not in text
+
+
+@pytest.mark.parametrize("edition", ["vendor", "internal"])
+def test_ids_are_unique_and_every_reference_inside_the_page_resolves(edition):
+    text = render(editions(audit_run=full_run())[edition], "html")
+    ids = [value for name, value in Page(text).attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    references = {value[1:] for name, value in Page(text).attributes if name.endswith("href")} | set(re.findall(r"url\(#([^)]+)\)", text))
+    assert references <= set(ids)
+
+
+@pytest.mark.parametrize("edition", ["vendor", "internal"])
+def test_each_plot_has_an_alternative_text_and_a_caption_with_its_question(edition):
+    page = Page(render(editions(audit_run=full_run())[edition], "html"))
+    assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("svg") == (1 if edition == "vendor" else 7)
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert all(labels)
+    assert page.text.count("?") > page.tags.count("figure")
+
+
+def test_plots_are_drawn_in_the_ink_of_the_page():
+    page = render(editions()["vendor"], "html")
+    assert "fill: var(--ink)" in page
+    assert plots.INK not in page.split("</style>")[1]
 
 
 @pytest.mark.parametrize("edition", ["vendor", "internal"])
@@ -82,22 +108,25 @@ def test_a_hostile_name_is_shown_as_it_is(edition):
 
 def test_an_all_grey_run_says_that_nothing_was_measured():
     page = Page(render(editions(audit_run=grey_run())["internal"], "html"))
-    assert f"0 of {len(BLANKS)} measured" in page.text
-    assert "inconclusive" in page.text
-    assert "Every judgement" not in page.text
+    assert f"0 of {len(BLANKS)} figures measured" in page.text
+    assert "▲ inconclusive" in page.text
+    assert "Open: no test failed, but" in page.text
+    assert "No evidence of a leak" not in page.text
 
 
 def test_zero_attacks_are_no_pass():
     nothing = editions(audit_run=replace(run(), results=(), controls=(), floors={}))
     assert "no attack was run" in Page(render(nothing["internal"], "html")).text
+    assert "0 of 0 figures measured" in Page(render(nothing["internal"], "html")).text
     assert "not passed" in Page(render(nothing["vendor"], "html")).text
 
 
 def test_the_vendor_page_has_no_internal_section():
     page = Page(render(editions()["vendor"], "html"))
-    for heading in ("Judgements", "Controls", "Fidelity", "Utility", "Counts", "do not hand over"):
+    internal = Page(render(editions()["internal"], "html"))
+    for heading in ("The verdict is the worst of these", "Controls", "Fidelity", "Utility", "Do not hand over"):
         assert heading not in page.text
-    assert "do not hand over" in Page(render(editions()["internal"], "html")).text
+        assert heading in internal.text
 
 
 def test_json_is_what_was_given():
@@ -137,6 +166,9 @@ def test_a_vendor_folder_has_no_internal_edition(tmp_path):
         ("{}", "is not a report"),
         ('{"edition": "vendor", "schema_version": "1"}', "is not a report"),
         ('{"edition": "vendor", "schema_version": 99}', "use a newer privsynth"),
+        ('{"edition": "vendor", "schema_version": 1}', "use the older privsynth"),
+        ('{"edition": "vendor", "schema_version": 2}', "lacks 'dataset'"),
+        ('{"edition": "internal", "schema_version": 2, "verdict": []}', "is damaged"),
     ],
 )
 def test_a_stored_file_that_is_no_report_is_refused(text, words, tmp_path):

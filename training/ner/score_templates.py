@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from privsynth.pii import detect, gazetteer, ner, propagation
+from privsynth.pii.text import find
 
 Span = tuple[int, int, str]
 
@@ -114,6 +115,8 @@ def main() -> None:
     print("patterns + model", json.dumps(summarise(texts, gold, [p + m for p, m in zip(patterns, names, strict=True)])))
     everything = [p + m for p, m in zip(with_lists, names, strict=True)]
     print("+ lists", json.dumps(summarise(texts, gold, everything)))
+    composed = [[(span.start, span.end, span.entity) for span in spans] for spans in find(texts, model=ner.EMBEDDED)]
+    print("pii.find, all together", json.dumps(summarise(texts, gold, composed)))
     spread = propagation.propagate(texts, everything)
     print("+ propagation", json.dumps(summarise(texts, gold, [e + [m[:3] for m in s] for e, s in zip(everything, spread, strict=True)])))
 
