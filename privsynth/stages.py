@@ -34,6 +34,8 @@ from privsynth.schema import Schema
 STAGE_NAMES = ("scan", "split", "commitment", "model", "text-model", "synthetic", "measurements", "summary")
 """Stages whose output is stored, in order."""
 
+TEXT_STAGE = "text-model"
+
 INTERNAL_FILES = ("report.json", "report.html", "report.pdf", "plan.json", "ledger.json", "commitment.json")
 INTERNAL_FOLDERS = ("model", "text-model", "not-exported")
 
@@ -307,6 +309,8 @@ def status(path: str | Path) -> RunStatus:
     run = RunFolder.open(path)
     is_open = run.facts.state in ("unfinished", "failed")
     stages = {stage: _progress_of(run, stage) for stage in STAGE_NAMES} if is_open else {}
+    if stages.get(TEXT_STAGE) == "not started":  # most plans have no texts
+        del stages[TEXT_STAGE]
     return RunStatus(facts=run.facts, stages=stages, next_step=_NEXT_STEP[run.facts.state], files=_files_of(run.path))
 
 

@@ -116,7 +116,7 @@ def _language_model(plan: Plan, settings: dict[str, Any], max_texts_per_person: 
                 parts[part][field.name] = tuple(value) if isinstance(value, list) else value
     if plan.dataset.people is None:
         raise PlanError(
-            f"synthesis.text={plan.synthesis.text!r} needs people under [dataset]: the rate at which people are drawn is public"
+            f"synthesis.text={plan.synthesis.text!r} needs people under [dataset]: the rate at which people are drawn is public; declare it"
         )
     trained_on = plan.dataset.people * (1 - plan.pool_rate / 2)
     rate = min(1.0, own["people_per_step"] / trained_on)

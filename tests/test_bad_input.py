@@ -225,7 +225,7 @@ PLANS = {
     "unknown engine": ({"synthesis": 'rows = 500\ntables = "tre"'}, "did you mean 'tree'?"),
     "embedded text": (
         {"columns": {"segment": '{ kind = "text" }'}, "synthesis": 'rows = 500\ntext = "embedded"'},
-        '"drop"',
+        "needs people under [dataset]",
     ),
     "missing epsilon": ({"privacy": "delta = 1e-6"}, "'privacy.epsilon' is missing"),
     "missing delta": ({"privacy": "epsilon = 5.0"}, "'privacy.delta' is missing"),

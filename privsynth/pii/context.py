@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from privsynth.pii.gates import joined
+from privsynth.pii.traits import joined
 
 CONTEXT_WORDS = 5
 """Words before a match that may support it, as in Presidio."""
 
 _LOCAL_CONTEXT = 20_000  # in longer texts only the neighbourhood of a match is cut into words
+_FAR = 1000  # characters on either side of it
 _TOKENS = 100  # as far as keywords are looked for: a row of punctuation is not followed for ever
+_CHUNK = re.compile(r"\S+")
 _PIECES = re.compile(r"\s+|\S+")
-# Runs of letters between blanks: no tokenizer makes less than one keyword of them ("be", which Presidio leaves out, is too short).
-_PLAIN_WORD = re.compile(r"(?<!\S)[^\W\d_]{3,}(?!\S)")
 _REMEMBERED = 1 << 16
 
 
@@ -57,11 +57,13 @@ class Tokenizer:
 
     def _cut_chunk(self, chunk: str) -> Tokens:
         tokens = self._cut(chunk)
-        words = tuple(token.lower_ for token in tokens)
-        return Tokens(words, tuple(token.idx + len(token) for token in tokens), frozenset(part for word in words for part in _keywords(word)))
+        words = tuple(token.text.lower() for token in tokens)
+        return Tokens(
+            words, tuple(token.idx + len(token) for token in tokens), frozenset(part for word in words for part in _keywords(word))
+        )
 
     def __call__(self, text: str) -> Tokens:
-        """The words of a text, as the spaCy tokenizer gives them for the whole; emoticons with a bracket before may be cut otherwise."""
+        """The words of a text, as the spaCy tokenizer gives them for the whole; emoticons after a bracket may be cut otherwise."""
         words: list[str] = []
         ends: list[int] = []
         keywords: set[str] = set()
@@ -91,40 +93,70 @@ def _is_punctuation(word: str) -> bool:
 
 
 class Surroundings:
-    """Words around places of one text, which is cut when the first match asks."""
+    """Words around places of one text; no more of it is cut into words than the answers need."""
 
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
         self._text, self._tokenizer = text, tokenizer
-        self._tokens = tokenizer(text) if len(text) <= _LOCAL_CONTEXT else None
+        self._places = [match.span() for match in _CHUNK.finditer(text)] if len(text) <= _LOCAL_CONTEXT else None
+
+    def support(self, start: int, context: frozenset[str]) -> bool:
+        """True if one of some words stands among the words around a position."""
+        before = None if any(word[:1].isdecimal() for word in context) else self._words_before_number(start)
+        return not context.isdisjoint(self.words(start) if before is None else before)
+
+    def _words_before_number(self, start: int) -> set[str] | None:
+        """Up to five words before a number that stands alone; None if something else stands at the position.
+
+        The number is the word at the position and the next one, and no context word: how it would be cut need not be known.
+        """
+        text, places = self._text, self._places
+        if places is None or not text[start].isdecimal():
+            return None
+        at = bisect.bisect_left(places, (start, start))
+        # In "10:30 am" Presidio does not count the time as a word.
+        if at == len(places) or places[at][0] != start or text.find(":", *places[at]) >= 0:
+            return None
+        reach = CONTEXT_WORDS + 1
+        while True:
+            first = places[at - reach][0] if at > reach else 0
+            words, _, keywords = self._tokenizer(text[first:start])
+            before = [word for word in words[-_TOKENS:] if word in keywords][-CONTEXT_WORDS:]
+            if first == 0 or len(before) == CONTEXT_WORDS:
+                return {*before}
+            reach *= 8
 
     def words(self, start: int) -> set[str]:
         """Up to five words before a position, the word there, and the next."""
-        tokens = self._tokens
-        if tokens is None:
-            first = max(0, start - 1000)
+        text, places, offset = self._text, self._places, 0
+        if places is None:
+            offset = max(0, start - _FAR)
             # A cut inside a word would make a word that is not there.
-            while 0 < first < start and not self._text[first - 1].isspace():
-                first += 1
-            tokens = self._tokenizer(self._text[first : start + 1000])
-            start -= first
-        words, keywords = tokens.words, tokens.keywords
-        here = bisect.bisect_right(tokens.ends, start)
-        collected: list[str] = []
-        for i in range(min(here, len(words) - 1), max(-1, here - _TOKENS - 1), -1):
-            if words[i] in keywords:
-                collected.append(words[i])
-                if len(collected) > CONTEXT_WORDS:
-                    break
-        # Presidio also takes the first word at or after the match: "4155552671," is followed by nothing, "(415)" by a digit group.
-        following = next((word for word in words[here : here + _TOKENS] if word in keywords), None)
-        return {*collected} if following is None else {*collected, following}
+            while 0 < offset < start and not text[offset - 1].isspace():
+                offset += 1
+            text, start = text[offset : start + _FAR], start - offset
+            places = [match.span() for match in _CHUNK.finditer(text)]
+        at = bisect.bisect_right(places, (start, len(text))) - 1
+        reach = CONTEXT_WORDS + 2
+        while True:
+            earliest, latest = max(0, at - reach), min(len(places), at + 2 + reach // 8)
+            first = places[earliest][0] if earliest else 0
+            last = places[latest - 1][1] if latest < len(places) else len(text)
+            words, ends, keywords = self._tokenizer(text[first:last])
+            here = bisect.bisect_right(ends, start - first)
+            before = [word for word in words[max(0, here - _TOKENS) : here + 1] if word in keywords][-CONTEXT_WORDS - 1 :]
+            # Presidio also takes the first word at or after the match: "4155552671," is followed by nothing, "(415)" by a digit group.
+            after = [word for word in words[here : here + _TOKENS] if word in keywords][:1]
+            if (first == 0 or len(before) > CONTEXT_WORDS) and (last == len(text) or after):
+                return {*before, *after}
+            reach *= 8
 
 
 class PlainWords:
     """Places of the words of a text that are surely keywords; they measure how far a context word reaches."""
 
     def __init__(self, text: str) -> None:
-        places = [match.span() for match in _PLAIN_WORD.finditer(text)]
+        # No tokenizer makes less than one keyword of three letters between blanks; "be", which Presidio leaves out, is too short.
+        places = [match.span() for match in _CHUNK.finditer(text) if match.end() - match.start() > 2 and match.group().isalpha()]
         self._starts, self._ends = [start for start, _ in places], [end for _, end in places]
         self._length = len(text)
 
@@ -141,4 +173,3 @@ class PlainWords:
                 for start, end in places
             )
         )
-

@@ -59,7 +59,7 @@ TEXTUAL_DATE = (
     rf"|{_DAY}{_JOIN}(?:{_any_of(_SURE)}|(?-i:May|March|Mar))(?!\w)"
     # November 29th, 1996; Nov 29
     rf"|{_any_of(_ALL)}\.?\s{{1,3}}\d{{1,2}}(?:st|nd|rd|th)?,?\s{{1,3}}{_YEAR}(?!\d)"
-    rf"|(?-i:{_any_of(_CAPITALS)})\.?\s{{1,3}}\d{{1,2}}(?:st|nd|rd|th)?(?![\d%:.,]?\d|\s*%)"
+    rf"|(?-i:{_any_of(_CAPITALS)})\.?\s{{1,3}}\d{{1,2}}(?:st|nd|rd|th)?(?![\d%:.,]?\d|\s{0, 9}%)"
     # November 1996, marzo de 1999
     rf"|{_any_of(_ALL)}\.?\s{{1,3}}(?:de\s{{1,3}}|del\s{{1,3}}|of\s{{1,3}})?{_YEAR}(?!\d)"
 )

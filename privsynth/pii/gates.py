@@ -15,9 +15,9 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 # The parser of the standard library; its module moved in Python 3.11 and has no public name.
@@ -29,6 +29,9 @@ COUNTED = "@.:/-_+#"
 
 UNBOUNDED = 4096
 """Longest match, in characters, for which a pattern is tried in neighbourhoods only."""
+
+MANY = 10**9
+"""As many steps, or more, as are counted."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class _Part:
     width: int = 0  # longest match
     ahead: int = 0  # how far beyond its end it may look
     behind: int = 0  # how far before its start
+    paths: int = 1  # ways through the part: no more are tried at one place of a text
 
     def then(self, after: _Part) -> _Part:
         return _Part(
@@ -90,6 +94,7 @@ class _Part:
             width=min(self.width + after.width, UNBOUNDED + 1),
             ahead=max(self.ahead, after.ahead),
             behind=max(self.behind, after.behind),
+            paths=min(self.paths * after.paths, MANY),
         )
 
     def _touches(self, after: _Part) -> bool:
@@ -112,6 +117,7 @@ class _Part:
             width=max(self.width, other.width),
             ahead=max(self.ahead, other.ahead),
             behind=max(self.behind, other.behind),
+            paths=min(self.paths + other.paths, MANY),
         )
 
     def repeated(self, least: int, most: int) -> _Part:
@@ -124,16 +130,35 @@ class _Part:
             certain = certain.then(NOTHING.either(self))
         width = UNBOUNDED + 1 if self.width and most > UNBOUNDED else min(self.width * most, UNBOUNDED + 1)
         # However many copies there are, the last one ends the part.
-        return replace(certain, width=width, ends_in_dot=self.ends_in_dot)
+        return replace(certain, width=width, ends_in_dot=self.ends_in_dot, paths=self._repeated_paths(least, most))
+
+    def _repeated_paths(self, least: int, most: int) -> int:
+        """Sum of the ways through each number of copies."""
+        if self.paths == 1:
+            return min(most - least + 1, MANY)
+        total = 0
+        for copies in range(least, most + 1):
+            total += self.paths ** min(copies, 64)
+            if total >= MANY:
+                return MANY
+        return total
 
 
 NOTHING = _Part()
-_LETTERS = re.compile(r"[^\W\d_]+")
 _FUZZY = re.compile(r"\{\s*[\dc+<=]*[eisd]")
 _IMPURE = _Run(pure=False)
 _FAR = UNBOUNDED + 1
 _ANYTHING = _Part(
-    digits=_IMPURE, letters=_IMPURE, word=_IMPURE, solid=_IMPURE, stretch=_IMPURE, empty=False, width=_FAR, ahead=_FAR, behind=_FAR
+    digits=_IMPURE,
+    letters=_IMPURE,
+    word=_IMPURE,
+    solid=_IMPURE,
+    stretch=_IMPURE,
+    empty=False,
+    width=_FAR,
+    ahead=_FAR,
+    behind=_FAR,
+    paths=MANY,
 )
 
 
@@ -234,7 +259,8 @@ def _part(kind: Any, value: Any, groups: dict[int, _Part]) -> _Part:
         direction, inner = value
         looked = _sequence(inner, groups)
         inside = looked.width + max(looked.ahead, looked.behind)
-        return _Part(ahead=inside if direction > 0 else looked.ahead, behind=inside if direction < 0 else looked.behind)
+        ahead, behind = (inside, looked.behind) if direction > 0 else (looked.ahead, inside)
+        return _Part(ahead=ahead, behind=behind, paths=looked.paths)
     if kind is _op.SUBPATTERN:
         part = _sequence(value[3], groups)
         if value[0] is not None:
@@ -278,6 +304,7 @@ class Needs:
         width: Longest match in characters; above ``UNBOUNDED`` when there is no bound.
         ahead: How far beyond its end a match may look.
         behind: How far before its start a match may look.
+        steps: How many steps a backtracking engine takes at one place of a text, at most; ``MANY`` when there may be more.
         unbroken: No match holds a letter, or none holds a blank: a word between blanks has no match across it.
     """
 
@@ -291,6 +318,7 @@ class Needs:
     width: int = UNBOUNDED + 1
     ahead: int = UNBOUNDED + 1
     behind: int = UNBOUNDED + 1
+    steps: int = MANY
     unbroken: bool = False
 
     @property
@@ -337,145 +365,6 @@ def needs(expression: str, flags: int = 0) -> Needs:
         width=whole.width,
         ahead=whole.ahead,
         behind=whole.behind,
+        steps=min(whole.paths * (whole.width + whole.ahead + whole.behind + 1), MANY),
         unbroken=whole.solid.pure or whole.stretch.pure,
     )
-
-
-@cache
-def _finders() -> tuple[Any, Any, Any]:
-    """The three searches of a text, in the engine whose idea of a word the patterns follow."""
-    regex = importlib.import_module("regex")
-    return regex.compile(r"\d+"), regex.compile(r"\d(?:[\d\W]*+\d)?|\d"), regex.compile(r"\.\w")
-
-
-class Traits:
-    """What a text holds, as far as patterns ask; each answer is found when it is first asked for.
-
-    Attributes:
-        text: The text.
-        counts: How often each sign of ``COUNTED`` occurs.
-        runs: Start and end of each run of digits.
-    """
-
-    __slots__ = ("_dotted", "_glued", "_places", "_stretches", "_words", "counts", "digit_run", "digits", "runs", "solid_run", "text")
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.counts = tuple(map(text.count, COUNTED))
-        self.runs: list[tuple[int, int]] = [match.span() for match in _finders()[0].finditer(text)]
-        lengths = [end - start for start, end in self.runs]
-        self.digits = sum(lengths)
-        self.digit_run = max(lengths, default=0)
-        self.solid_run = max(map(len, text.split()), default=0)
-        self._stretches: list[tuple[int, int, int]] | None = None
-        self._dotted: bool | None = None
-        self._glued: bool | None = None
-        self._words: frozenset[str] | None = None
-        self._places: dict[str, list[tuple[int, int]]] | None = None
-
-    @property
-    def words(self) -> frozenset[str]:
-        """Runs of letters, in lower case."""
-        if self._words is None:
-            self._words = frozenset(_LETTERS.findall(self.text.lower()))
-        return self._words
-
-    @property
-    def places(self) -> dict[str, list[tuple[int, int]]]:
-        """Where the runs of letters are, in lower case; empty if the text in lower case has other positions ("İ" becomes two)."""
-        if self._places is None:
-            self._places = {}
-            lowered = self.text.lower()
-            for match in _LETTERS.finditer(lowered) if len(lowered) == len(self.text) else ():
-                self._places.setdefault(match.group(), []).append(match.span())
-        return self._places
-
-    @property
-    def stretches(self) -> list[tuple[int, int, int]]:
-        """Start, end and number of digits of each part without letters."""
-        if self._stretches is None:
-            self._stretches = _stretches(self.text, self.runs)
-        return self._stretches
-
-    @property
-    def dotted(self) -> bool:
-        """True if a full stop is followed by a letter, a digit or an underscore."""
-        if self._dotted is None:
-            self._dotted = self.counts[1] > 0 and _finders()[2].search(self.text) is not None
-        return self._dotted
-
-    @property
-    def glued(self) -> bool:
-        """True if a letter stands beside a digit."""
-        if self._glued is None:
-            text, runs = self.text, self.runs
-            before = any(start > 0 and text[start - 1].isalpha() for start, _ in runs)
-            self._glued = before or any(text[end : end + 1].isalpha() for _, end in runs)
-        return self._glued
-
-    def admit(self, wanted: Needs) -> bool:
-        """True unless the text surely holds no match of a pattern with these needs."""
-        return (
-            wanted.digits <= self.digits
-            and wanted.digit_run <= self.digit_run
-            and wanted.solid_run <= self.solid_run
-            and all(map(int.__le__, wanted.counts, self.counts))
-            and (wanted.stretch <= 1 or any(digits >= wanted.stretch for _, _, digits in self.stretches))
-            and (not wanted.dotted or self.dotted)
-            and (not wanted.glued or self.glued)
-        )
-
-    def around(self, words: frozenset[str], wanted: Needs) -> list[tuple[int, int]]:
-        """Parts of the text, in order and apart, of which one holds each match of a (bounded) pattern that must see one of some words."""
-        text, places = self.text, self.places
-        before = wanted.width + wanted.ahead + 1
-        after = wanted.behind + before
-        parts = []
-        for word in words & places.keys():
-            for start, end in places[word]:
-                last = min(len(text), end + after)
-                while last < len(text) and text[last].isalpha():  # half a word could be another word
-                    last += 1
-                parts.append((max(0, start - before), last))
-        return joined(parts)
-
-    def neighbourhoods(self, wanted: Needs) -> list[tuple[int, int]]:
-        """Parts of the text, in order and apart, of which one holds each match of a pattern with these (local) needs."""
-        if wanted.stretch > wanted.digit_run:
-            anchors = [(start, end) for start, end, digits in self.stretches if digits >= wanted.stretch]
-        else:
-            anchors = [(start, end) for start, end in self.runs if end - start >= wanted.digit_run]
-        before, after, length = wanted.width, wanted.width + wanted.ahead, len(self.text)
-        return joined([(max(0, start - before), min(length, end + after)) for start, end in anchors])
-
-
-def joined(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Parts of a text in order, those that overlap or touch made one.
-
-    >>> joined([(5, 8), (0, 3), (2, 5)])
-    [(0, 8)]
-    """
-    result: list[tuple[int, int]] = []
-    for start, end in sorted(parts):
-        if result and start <= result[-1][1]:
-            result[-1] = (result[-1][0], max(end, result[-1][1]))
-        else:
-            result.append((start, end))
-    return result
-
-
-def _stretches(text: str, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Runs of digits, joined where no letter stands between."""
-    letter = _letter()
-    joined: list[tuple[int, int, int]] = []
-    for start, end in runs:
-        if joined and letter.search(text, joined[-1][1], start) is None:
-            joined[-1] = (joined[-1][0], end, joined[-1][2] + end - start)
-        else:
-            joined.append((start, end, end - start))
-    return joined
-
-
-@cache
-def _letter() -> Any:
-    return importlib.import_module("regex").compile(r"\w")

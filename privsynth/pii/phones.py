@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from privsynth.pii.gates import Traits
+from privsynth.pii.traits import Traits
 from privsynth.registry import require
 
 GAP = 24

@@ -19,12 +19,13 @@ from typing import Any
 
 from privsynth.pii.dates import MONTH_WORDS, TEXTUAL_DATE
 from privsynth.pii.dates import is_date as is_date
-from privsynth.pii.gates import Needs, Traits
+from privsynth.pii.gates import Needs
 from privsynth.pii.identifiers import NATIONAL_IDS as NATIONAL_IDS
 from privsynth.pii.identifiers import NationalId as NationalId
 from privsynth.pii.identifiers import stdnum
 from privsynth.pii.phones import phone_numbers
 from privsynth.pii.rules import RULES
+from privsynth.pii.traits import Traits
 from privsynth.registry import require
 
 LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
@@ -49,7 +50,7 @@ _PATH = r"(?:/(?:[^\s<>\"']{0,2000}[^\s<>\"'.,;:!?)])?)?"
 URLS = (
     r"https?://[^\s<>\"']{2,2000}[^\s<>\"'.,;:!?)]",
     r"www\.[^\s<>\"']{2,2000}[^\s<>\"'.,;:!?)]",
-    rf"(?<![@\w.-])(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}{_BARE_TLD}(?![\w@-]|\.\w){_PATH}",
+    rf"(?<![@\w.-])(?:[a-z0-9][a-z0-9-]{{0,62}}+\.){{1,4}}{_BARE_TLD}(?![\w@-]|\.\w){_PATH}",
 )
 URL = "|".join(f"(?:{pattern})" for pattern in URLS)
 

@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="USERNAME",
         name="user name",
-        pattern=r"(?=[a-z]{1,40}[\d._-])[a-z][\w.-]{2,40}",
+        pattern=r"(?=[a-z]{1,40}(?:[\d_]|[.-]\w))[a-z][\w.-]{2,40}",
         score=0.1,
         context=("username", "user", "login", "benutzername", "handle", "nickname"),
     ),

@@ -44,7 +44,8 @@ def document(summary: Mapping[str, Any]) -> dict[str, Any]:
             "annexes": annexes(report),
         }
     except KeyError as error:
-        raise ReleaseError(f"the report lacks {error}; it is damaged or was not written by privsynth: take it from a backup") from None
+        key = error.args[0]
+        raise ReleaseError(f"the report lacks {key!r}; it is damaged or was not written by privsynth: take it from a backup") from None
 
 
 def _marking(report: Mapping[str, Any]) -> str:

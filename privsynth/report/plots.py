@@ -233,7 +233,7 @@ def roc(report: Report) -> Drawing | None:
 def claimed_rate(false_positive_rate: float, epsilon: float, delta: float) -> float:
     """The largest true positive rate that (epsilon, delta) allows; Kairouz, Oh & Viswanath (2015), arXiv:1311.0776, Theorem 2.1.
 
-    >>> claimed_rate(0.1, 0.0, 0.0), claimed_rate(1.0, 3.0, 0.0)
+    >>> round(claimed_rate(0.1, 0.0, 0.0), 9), claimed_rate(1.0, 3.0, 0.0)
     (0.1, 1.0)
     """
     x = false_positive_rate

@@ -95,12 +95,18 @@ def load_tokenizer() -> Any:
 
 
 def _opened(kind: Any, **options: Any) -> Any:
-    """What the library makes of the asset: local files, no code of a model's own."""
+    """What the library makes of the asset: local files, no code of a model's own, and no bar of progress for a tenth of a second."""
     _verify()
+    logging = require("transformers").utils.logging
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         return kind.from_pretrained(_ASSET, local_files_only=True, **options)
     except Exception as error:
         raise SourceError(f"the embedded language model cannot be loaded ({type(error).__name__}); reinstall privsynth") from error
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
 
 
 def token_counts() -> npt.NDArray[np.int64]:

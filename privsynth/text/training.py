@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,19 +76,6 @@ class DPSGD:
                 f"max_grad_norm={self.max_grad_norm!r}, learning_rate={self.learning_rate!r}, warmup={self.warmup!r}; "
                 "expected numbers above 0 and a share below 1"
             )
-
-    @classmethod
-    def for_people(cls, people: int, *, batch: int = 512, epochs: float = 10.0, **others: Any) -> Self:
-        """Settings under which about ``batch`` people are drawn in each step, and each person ``epochs`` times in all.
-
-        Args:
-            people: Declared, or bought by a mechanism: never counted, because rate and steps are printed.
-            batch: People per step on average; noise matters less the larger it is.
-            epochs: How often each person is drawn on average.
-            others: Other settings.
-        """
-        sampling_prob = min(1.0, batch / people)
-        return cls(sampling_prob=sampling_prob, steps=max(1, round(epochs / sampling_prob)), **others)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from privsynth.pii.gates import COUNTED, Needs, Traits, needs
+from privsynth.pii.gates import COUNTED, MANY, Needs, needs
+from privsynth.pii.traits import Traits
 
 regex = pytest.importorskip("regex")
 
@@ -90,6 +91,38 @@ def test_signs_are_counted():
 )
 def test_what_only_the_regex_engine_knows_requires_nothing(pattern):
     assert needs(pattern) == Needs()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "most"),
+    [(r"\d{3}-\d{2}-\d{4}", 12), ("(?:ab|cd){2,3}", 84), ("a?b?", 12), ("(?:a|aa)+x", MANY), ("(?:a?){40}", MANY), (r"\d+", MANY)],
+)
+def test_steps_are_bounded_where_ways_through_a_pattern_are_few(pattern, most):
+    assert needs(pattern).steps == most
+
+
+@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.given(pattern=patterns, text=texts)
+def test_around_words_lies_every_match_that_must_see_one(pattern, text):
+    expression = rf"{pattern}(?<=ab)|(?<=ab:)(?:{pattern})|(?:{pattern})(?=.ab)"
+    wanted, traits, words = needs(expression, regex.IGNORECASE), Traits(text), frozenset({"ab"})
+    compiled = regex.compile(expression, regex.IGNORECASE)
+    matches = [match.span() for match in compiled.finditer(text) if "ab" in _seen(text, *match.span(), wanted)]
+    if wanted.is_bounded and len(text.lower()) == len(text):
+        parts = traits.around(words, wanted)
+        assert all(any(first <= start and end <= last for first, last in parts) for start, end in matches)
+
+
+def _seen(text, start, end, wanted):
+    """Runs of letters that a match may see."""
+    runs = regex.finditer(r"[^\W\d_]+", text.lower())
+    return {run.group() for run in runs if run.end() > start - wanted.behind and run.start() < end + wanted.ahead}
+
+
+def test_around_words_half_a_word_is_no_other_word():
+    text = "x " * 200 + "3 marc " + "x " * 200
+    ((first, last),) = Traits(text).around(frozenset({"marc"}), needs(r"\d marc(?!\w)"))
+    assert (first > 300, last < 500, text[first:last].count("marc")) == (True, True, 1)
 
 
 def test_neighbourhoods_leave_most_of_a_long_text_out():

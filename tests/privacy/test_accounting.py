@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -143,7 +144,10 @@ def test_dp_sgd_agrees_with_opacus(sigma, rate, steps, delta):
     opacus = pytest.importorskip("opacus")
     accountant = opacus.accountants.PRVAccountant()
     accountant.history = [(sigma, rate, steps)]
-    assert epsilon(sampled(sigma, rate, steps), delta=delta) == pytest.approx(accountant.get_epsilon(delta), abs=0.025, rel=2e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its first guess, by Renyi orders, warns of itself
+        theirs = accountant.get_epsilon(delta)
+    assert epsilon(sampled(sigma, rate, steps), delta=delta) == pytest.approx(theirs, abs=0.025, rel=2e-3)
 
 
 def test_dp_sgd_on_everyone_is_a_sum_of_gaussians():

@@ -305,9 +305,3 @@ def test_a_logit_bias_is_part_of_the_model():
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(PlanError, match="expected"):
         settings(**changes)
-
-
-def test_settings_for_people_draw_the_batch_and_every_person_so_often():
-    plan = DPSGD.for_people(10_000, batch=500, epochs=4, max_tokens=32)
-    assert (plan.sampling_prob, plan.steps, plan.max_tokens) == (0.05, 80, 32)
-    assert DPSGD.for_people(100, batch=500, epochs=4).sampling_prob == 1.0
