@@ -158,12 +158,26 @@ def test_a_run_prints_where_things_are_and_exits_by_its_verdict(ran):
 
 def test_the_release_folder_holds_these_files_and_no_other(ran):
     files = {str(path.relative_to(ran.base / "out")) for path in (ran.base / "out").rglob("*") if path.is_file()}
-    assert files == {"data/clients.csv", "croissant.json", "report.html", "report.json", "report.pdf", "manifest.json", "manifest.dsse.json"}
+    assert files == {
+        "data/clients.csv",
+        "croissant.json",
+        "report.html",
+        "report.json",
+        "report.pdf",
+        "manifest.json",
+        "manifest.dsse.json",
+    }
 
 
 def test_the_manifest_names_every_file_with_its_hash(ran):
     manifest = read_json(ran.base / "out" / "manifest.json")
-    assert {entry["path"] for entry in manifest["files"]} == {"data/clients.csv", "croissant.json", "report.html", "report.json", "report.pdf"}
+    assert {entry["path"] for entry in manifest["files"]} == {
+        "data/clients.csv",
+        "croissant.json",
+        "report.html",
+        "report.json",
+        "report.pdf",
+    }
     for entry in manifest["files"]:
         data = (ran.base / "out" / entry["path"]).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (entry["sha256"], entry["bytes"])
@@ -254,7 +268,16 @@ def test_no_canary_stands_in_the_internal_reports_or_the_ledger(ran):
 
 def test_nothing_is_left_in_temporary_places(ran):
     assert not [path for path in (ran.base / "temporary").rglob("*") if path.is_file()]
-    assert {path.name for path in ran.base.iterdir()} <= {"temporary", "clients.csv", "plan.toml", "state", "out", "other.toml", "build.key", "build.pub"}
+    assert {path.name for path in ran.base.iterdir()} <= {
+        "temporary",
+        "clients.csv",
+        "plan.toml",
+        "state",
+        "out",
+        "other.toml",
+        "build.key",
+        "build.pub",
+    }
     assert not list(ran.base.rglob("*.part"))
 
 

@@ -121,7 +121,7 @@ class Surroundings:
             first = places[at - reach][0] if at > reach else 0
             words, _, keywords = self._tokenizer(text[first:start])
             before = [word for word in words[-_TOKENS:] if word in keywords][-CONTEXT_WORDS:]
-            if first == 0 or len(before) == CONTEXT_WORDS:
+            if first == 0 or len(before) == CONTEXT_WORDS or len(words) >= _TOKENS:
                 return {*before}
             reach *= 8
 
@@ -146,7 +146,8 @@ class Surroundings:
             before = [word for word in words[max(0, here - _TOKENS) : here + 1] if word in keywords][-CONTEXT_WORDS - 1 :]
             # Presidio also takes the first word at or after the match: "4155552671," is followed by nothing, "(415)" by a digit group.
             after = [word for word in words[here : here + _TOKENS] if word in keywords][:1]
-            if (first == 0 or len(before) > CONTEXT_WORDS) and (last == len(text) or after):
+            found_before = first == 0 or len(before) > CONTEXT_WORDS or here >= _TOKENS
+            if found_before and (last == len(text) or after or len(words) - here >= _TOKENS):
                 return {*before, *after}
             reach *= 8
 

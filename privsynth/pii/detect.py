@@ -67,7 +67,7 @@ def detect_spans(
         threshold: Spans below this score are left out, in [0, 1].
         recognizers: Presidio recognizers of your own, used beside the built-in ones.
         backend: ``"fast"``, or ``"presidio"`` for Presidio's own engine over the same recognizers.
-        processes: Processes among which distinct texts are shared; each loads the recognizers, which takes a few seconds.
+        processes: Processes among which distinct texts are shared; each spends about five CPU seconds on loading.
 
     Returns:
         For each text its spans by position. Spans of different types may overlap; mask their union.

@@ -334,9 +334,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         written=r"[1-8]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[0-9Xx]",
         context=("身份证", "resident"),
     ),
-    NationalId(
-        country="KR", name="resident registration number", module="kr.rrn", written=r"\d{6}-\d{7}", context=("rrn", "주민등록번호")
-    ),
+    NationalId(country="KR", name="resident registration number", module="kr.rrn", written=r"\d{6}-\d{7}", context=("rrn", "주민등록번호")),
     NationalId(
         country="IL",
         name="identity number",

@@ -32,18 +32,26 @@ def phone_numbers(
 
     A number found for several countries is yielded once.
     """
-    phonenumbers = require("phonenumbers")
+    known: dict[str, list[tuple[int, int]]] = {}  # a long text that repeats itself is asked about once
     for first, last, digits in neighbourhoods(traits) if asked is None else _candidates(traits, asked):
         part = traits.text[first:last]
-        found: set[tuple[int, int]] = set()
-        for region in regions:
-            if digits < shortest(region, leniency):
-                continue
-            matches = {(match.start, match.end) for match in phonenumbers.PhoneNumberMatcher(part, region, leniency=leniency)}
-            found |= matches
-            if sum(sum(map(str.isdecimal, part[start:end])) for start, end in matches) >= digits:
-                break
-        yield from ((first + start, first + end) for start, end in sorted(found))
+        if part not in known:
+            known[part] = _numbers_in(part, digits, regions=regions, leniency=leniency)
+        yield from ((first + start, first + end) for start, end in known[part])
+
+
+def _numbers_in(part: str, digits: int, *, regions: Sequence[str], leniency: int) -> list[tuple[int, int]]:
+    """Start and end of each number in a part of a text that holds so many digits."""
+    phonenumbers = require("phonenumbers")
+    found: set[tuple[int, int]] = set()
+    for region in regions:
+        if digits < shortest(region, leniency):
+            continue
+        matches = {(match.start, match.end) for match in phonenumbers.PhoneNumberMatcher(part, region, leniency=leniency)}
+        found |= matches
+        if sum(sum(map(str.isdecimal, part[start:end])) for start, end in matches) >= digits:
+            break
+    return sorted(found)
 
 
 def neighbourhoods(traits: Traits) -> Iterator[tuple[int, int, int]]:

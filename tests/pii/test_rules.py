@@ -29,6 +29,7 @@ def found(text, language="en"):
         ("follow @jane_doe42 there", "USERNAME", "@jane_doe42"),
         ("username: jdoe", "USERNAME", "jdoe"),
         ("his login was j.doe77 then", "USERNAME", "j.doe77"),
+        ("the user anna_ called", "USERNAME", "anna_"),
         ("key AKIAIOSFODNN7EXAMPLE leaked", "SECRET", "AKIAIOSFODNN7EXAMPLE"),
         ("token ghp_abcdefghijklmnopqrstuvwxyz0123456789AB", "SECRET", "ghp_abcdefghijklmnopqrstuvwxyz0123456789AB"),
         (f"header {JWT} sent", "SECRET", JWT),
