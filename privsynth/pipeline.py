@@ -154,6 +154,7 @@ def run(
                 *notes,
                 *([BENCHMARK_NOTE] if benchmark else []),
                 *preflight.engine_notes(engine),
+                *texts.notes_of(plan, dataset.table),
                 *_plan_notes(plan, dataset.table),
                 *([written_texts.sentence()] if written_texts else []),
                 *_export_notes(plan, synthetic),

@@ -86,7 +86,13 @@ def check(plan: Plan) -> Preflight:
             *wording.OUTSIDE,
             *(f"column {name!r}: text, left out" for name in texts.text_columns(table) if plan.synthesis.text == texts.DROP),
         ),
-        verdicts=(*engine_notes(engine), *told, *_engine_reach(plan, table, engine, noise_scale), *_reachable(plan, policy, cost.epsilon)),
+        verdicts=(
+            *engine_notes(engine),
+            *texts.notes_of(plan, table),
+            *told,
+            *_engine_reach(plan, table, engine, noise_scale),
+            *_reachable(plan, policy, cost.epsilon),
+        ),
     )
 
 

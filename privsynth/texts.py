@@ -38,6 +38,11 @@ PEOPLE_PER_STEP = 256
 EPOCHS = 10
 """How often training is expected to draw each person, unless the plan says otherwise."""
 
+FLOAT_NOTE = (
+    "Noise of the language model's training is drawn in floating point and put on a grid (DP-SGD): the one exception to exact noise; "
+    "what rounding could reveal beyond the guarantee is not bounded by a proof."
+)
+
 MAX_ATTEMPTS = 4
 """Texts that are drawn for one row at most."""
 
@@ -76,6 +81,11 @@ class WrittenTexts:
 def text_columns(table: Table) -> tuple[str, ...]:
     """Columns of free text."""
     return tuple(column.name for column in table.columns if column.kind == "text" and column.pii is None)
+
+
+def notes_of(plan: Plan, table: Table) -> tuple[str, ...]:
+    """What a reader of the report has to know of the text engine."""
+    return (FLOAT_NOTE,) if text_columns(table) and plan.synthesis.text not in (DROP, NGRAM) else ()
 
 
 def engine_of(plan: Plan, table: Table) -> TextSynthesizer | None:

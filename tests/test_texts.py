@@ -193,6 +193,12 @@ def test_about_names_modelled_columns_of_text_columns_only(base):
         Plan.load(base / "plan.toml")
 
 
+def test_the_floating_point_of_dp_sgd_is_said_where_it_is_used(base):
+    table = plan_of(base).declared_schema().tables[0]
+    assert texts.notes_of(plan_of(base, text="embedded"), table) == (texts.FLOAT_NOTE,)
+    assert texts.notes_of(plan_of(base), table) == ()
+
+
 def test_dropped_texts_have_no_engine_and_no_cost(base):
     plan = plan_of(base, text="drop")
     assert texts.engine_of(plan, plan.declared_schema().tables[0]) is None

@@ -14,7 +14,6 @@ from typing import Any
 
 from privsynth.registry import require
 
-
 _LABEL = re.compile(r"(?:[^\W\d_]\.?){2,6}:? ?(?=\d)")
 
 
