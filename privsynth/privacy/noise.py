@@ -7,8 +7,8 @@ subtracted. Tests pass a fake ``NoiseSource`` instead.
 
 Training a network by DP-SGD is the one exception to exact noise: its gradients are no integers. ``normals`` are floating-point numbers,
 from AES-256 in counter mode under a fresh key of the operating system. Each is the sum of several draws, so that recovering the bits
-behind one takes solving for all of them (Holohan & Braghin 2021, arXiv:2107.10138), and its user puts the noisy sum on a grid. What is left of
-the risk is said where such a figure is printed.
+behind one takes solving for all of them (Holohan & Braghin 2021, arXiv:2107.10138), and its user puts the noisy sum on a grid. What is
+left of the risk is said where such a figure is printed.
 """
 
 from __future__ import annotations
