@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check app browser bench report clean
+.PHONY: setup demo test lint check app browser bench report clean
 
 setup: $(VENV)/.ready
 
@@ -20,11 +20,13 @@ demo: setup
 test: setup
 	$(BIN)/pytest -m 'not network and not gpu and not browser'
 
-check: setup
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+check: lint
 	$(BIN)/pytest -q
 
 app: setup

@@ -2,7 +2,6 @@
 
 import importlib
 import ipaddress
-import time
 
 import numpy as np
 import pandas as pd
@@ -180,11 +179,10 @@ def test_what_cannot_be_made_is_refused(columns, settings, message):
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_people_take_seconds():
-    invent(1)
-    started = time.process_time()
-    invent(100_000, {name: COLUMNS[name] for name in ("name", "email", "phone", "street", "id", "nid")}, locale="de_CH")
-    assert time.process_time() - started < 12
+def test_a_hundred_thousand_people_have_ids_and_addresses_of_their_own():
+    people = invent(100_000, {name: COLUMNS[name] for name in ("name", "email", "phone", "street", "id", "nid")}, locale="de_CH")
+    assert people["id"].is_unique
+    assert people["email"].is_unique
 
 
 def test_replay_is_zero_for_fresh_people_and_counts_copies():

@@ -9,7 +9,6 @@ import fakes
 import numpy as np
 import pandas as pd
 import pypdf
-import pytest
 
 from privsynth import pipeline
 from privsynth.config import Plan
@@ -95,16 +94,3 @@ def test_a_copier_is_stopped_for_the_records_that_it_repeats(tmp_path, monkeypat
     vendor = release.report("vendor")
     assert "Stopped" not in vendor
     assert "not passed" in vendor
-
-
-@pytest.mark.slow
-def test_an_overfitted_network_is_stopped(tmp_path, monkeypatch):
-    """A variational autoencoder that sees about 300 people a thousand times learns them by heart."""
-    pytest.importorskip("sdv", reason="SDV is an optional extra")
-    from privsynth.tabular.sdv import TVAE
-
-    network = TVAE(epochs=1500, batch_size=50, l2scale=0.0, loss_factor=10.0, enable_gpu=False)
-    monkeypatch.setattr("privsynth.preflight.synthesizer", lambda plan: network)
-    release = pipeline.run(planned(tmp_path, engine="sdv:tvae", people=420), rng=np.random.default_rng(0), noise=fakes.SeededNoise(1))
-    assert release.measurements.people["train"] > 280
-    assert_red_and_why(release, tmp_path, "people")
