@@ -133,7 +133,7 @@ def test_readme_program_runs_and_ends_in_a_verdict(small_bank, capsys):
     exec(compile(programs[0], "README.md", "exec"), names)
     release = names["release"]
     shown = capsys.readouterr().out.splitlines()
-    assert "differential privacy with epsilon <= 3 " in shown[0]
+    assert "differential privacy with epsilon <= 4 " in shown[0]
     assert shown[-1] == f"Verdict: {release.verdict}"
     assert shown[-1].removeprefix("Verdict: ") in ("pass", "fail", "inconclusive")
     assert len(shown) == 2 + len(release.summary["verdict"]["reasons"])

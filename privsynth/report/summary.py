@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from privsynth import __version__
+from privsynth.audit import text_replay
 from privsynth.audit.attacks import BLANKS
 from privsynth.audit.base import AuditResult, AuditRun, ControlResult
 from privsynth.audit.commitment import reuse_note
@@ -64,6 +65,8 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
     reasons = [asdict(judgement) for judgement in judgements]
     attacks = audit(measured.audit, {judgement.subject: judgement.light for judgement in judgements})
     traces = dict(measured.pii_replay)
+    has_texts = any(touch.stage == "text" for touch in release.touches)
+    tested = (*BLANKS, *(text_replay.BLANKS if has_texts else ()), ONE_RUN)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "edition": "internal",
@@ -78,7 +81,7 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
             "sensitivity": plan["release"]["sensitivity"],
             "expires": plan["release"]["expires"],
             "synthetic_rows": {name: len(frame) for name, frame in release.tables.items()},
-            "engine": plan["synthesis"]["tables"],
+            "engine": plan["synthesis"]["tables"] + (f", texts by {plan['synthesis']['text']}" if has_texts else ""),
         },
         "verdict": {"light": light, "sentence": verdict_sentence(light, reasons, attacks, traces), "reasons": reasons},
         "guarantee": guarantee(release),
@@ -88,8 +91,8 @@ def build(release: Release, *, policy: Policy, judgements: Sequence[Judgement]) 
         "policy": {"version": policy.version, "label": policy.label, "sha256": policy.sha256, "limits": limits},
         "methods": list(wording.METHODS),
         "scenarios": [dict(scenario) for scenario in wording.SCENARIOS],
-        "tested": [{"attack": blank.audit, "holds": blank.threat_model, "question": blank.question} for blank in (*BLANKS, ONE_RUN)],
-        "not_tested": list(wording.NOT_TESTED),
+        "tested": [{"attack": blank.audit, "holds": blank.threat_model, "question": blank.question} for blank in tested],
+        "not_tested": [*wording.NOT_TESTED, *([wording.NO_CANARIES] if has_texts else [])],
         "outside_the_guarantee": list(wording.OUTSIDE),
         "does_not_show": list(wording.DOES_NOT_SHOW),
         "human_items": list(wording.HUMAN_ITEMS),

@@ -46,6 +46,8 @@ NOT_TESTED = (
 )
 """What no attack of a run covers, whatever it finds."""
 
+NO_CANARIES = "Canaries in the texts: none were planted, so that rare phrases of one person are covered by the replay tests alone."
+
 SIGNING = (
     "Signing means: I have read both pages, the open items above are settled or listed under conditions, and I accept the remaining "
     "risk for this purpose, this recipient and until this date. It does not mean that the software has decided.",
