@@ -49,7 +49,7 @@ def clients() -> Dataset:
     """The clients, typed and checked by the facts of the plan, read here without the package's own plan reader."""
     table, columns = plan()["tables"]["clients"], []
     for name, facts in table["columns"].items():
-        facts = dict(facts)
+        facts = {key: value for key, value in facts.items() if key != "about"}  # what a text is about is no fact of the column
         facts["step"] = float(SECONDS.get(facts.get("step"), facts.get("step", 1.0)))
         facts["pii"] = None if facts.get("pii") == "none" else facts.get("pii")
         if "bounds" in facts:
