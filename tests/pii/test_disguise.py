@@ -106,7 +106,7 @@ def test_hostile_text_ends(unit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("unit", "length"), [("lorem ipsum 12 dolor ", 10_000_000), ("a@b.example, ", 10_000_000), ("1234567890 ", 2_000_000)]
+    ("unit", "length"), [("lorem ipsum 12 dolor ", 10_000_000), ("a@b.example, ", 2_000_000), ("1234567890 ", 2_000_000)]
 )
 def test_a_cell_of_ten_megabytes_ends(unit, length):
     # An error that names the recognizer would be as good an end as a result; a run without end would not.
